@@ -1,0 +1,221 @@
+/**
+ * Owns what is true of one session key, as the store keeps it. The chart's state and the public row are functions of it;
+ * nothing here is ever stored twice. A key that nobody has used is a hidden first generation.
+ */
+import type { JsonValue } from "./json.ts";
+import { type RunFacts, type RunRecord, ticketOf } from "./run.ts";
+import type { RunOutcome, RunTicket } from "./ticket.ts";
+
+/** A message that was accepted. */
+export interface Message<Input = JsonValue> {
+	readonly messageId: string;
+	readonly input: Input;
+	readonly acceptedAt: number;
+	/** Where it was accepted; lower than the run's if a reset kept it. */
+	readonly generation: number;
+}
+
+/** Only act if the session is still the one the caller saw. Every field given must match; a session id matches its whole lineage. `generation: 0`: must not exist. */
+export interface Expectation {
+	readonly sessionId?: string | undefined;
+	readonly generation?: number | undefined;
+	readonly runId?: string | undefined;
+	readonly version?: number | undefined;
+}
+
+/** A message in line, with what must still hold when it is taken. */
+export interface QueuedMessage extends Message {
+	/** Arrival number on this key: the order of the line. */
+	readonly seq: number;
+	readonly expect: Expectation | null;
+}
+
+/** A run of an older generation that was told to stop and has not settled, with that generation as it ended. */
+export interface DrainingRun {
+	readonly run: RunFacts;
+	readonly ended: ArchivedGeneration;
+}
+
+/** How the last run of this generation ended. */
+export interface LastRun {
+	readonly outcome: RunOutcome;
+	readonly error: string | null;
+	readonly startedAt: number | null;
+	readonly endedAt: number | null;
+	readonly runtimeMs: number | null;
+}
+
+export interface SessionFacts {
+	readonly sessionKey: string;
+	readonly generation: number;
+	/** Every session id this generation had, oldest first; empty only while hidden. */
+	readonly sessionIds: readonly string[];
+	/** Nobody has used this generation yet: the key is unknown or was deleted. */
+	readonly hidden: boolean;
+	/** Older generations are erased once nothing drains. */
+	readonly purge: boolean;
+	readonly run: RunFacts | null;
+	readonly reservations: readonly RunFacts[];
+	readonly draining: readonly DrainingRun[];
+	readonly queue: readonly QueuedMessage[];
+	/** Messages that ever arrived on this key. */
+	readonly arrivals: number;
+	readonly last: LastRun | null;
+	readonly inputTokens: number;
+	readonly outputTokens: number;
+	readonly meta: JsonValue;
+	readonly createdAt: number;
+	readonly updatedAt: number;
+	readonly version: number;
+}
+
+export type SessionStatus = "idle" | "running" | "resetting" | "ended" | "failed";
+
+/**
+ * The current generation of one session key, as committed. `status` and `hasActiveRun` come from one fact: `hasActiveRun` is true
+ * exactly when status is 'running'. A run that was told to stop and has not settled is still running.
+ */
+export interface SessionRow<Meta = JsonValue> {
+	readonly sessionKey: string;
+	readonly sessionId: string;
+	readonly generation: number;
+	readonly status: SessionStatus;
+	readonly hasActiveRun: boolean;
+	readonly activeRun: RunTicket | null;
+	readonly lastOutcome: RunOutcome | null;
+	/** Error text of the last run, if its outcome was 'failed'. */
+	readonly lastError: string | null;
+	/** Of the live run, else of the last one in this generation; epoch ms. */
+	readonly startedAt: number | null;
+	readonly endedAt: number | null;
+	/** How long the last run took, both ends from one clock, never negative; null while none has ended in this generation. */
+	readonly runtimeMs: number | null;
+	/** Sums over all runs of this generation. */
+	readonly inputTokens: number;
+	readonly outputTokens: number;
+	readonly totalTokens: number;
+	/** Accepted messages that wait for a run. */
+	readonly queued: number;
+	/** Runs of older generations that were told to stop and have not settled. */
+	readonly draining: number;
+	/** The host's own fields. */
+	readonly meta: Meta;
+	readonly createdAt: number;
+	readonly updatedAt: number;
+	/** +1 with every committed turn of this key; the unit of optimistic concurrency and of the feed. */
+	readonly version: number;
+}
+
+/** A generation that ended, as the store keeps it; its runs are kept beside it. */
+export interface ArchivedGeneration<Meta = JsonValue> {
+	readonly sessionKey: string;
+	readonly generation: number;
+	/** Every session id this generation had, oldest first. */
+	readonly sessionIds: readonly string[];
+	readonly endedBy: "reset" | "delete";
+	readonly reason: string | null;
+	readonly endedAt: number;
+	/** As it ended; a run that was still draining then completes it when it settles. */
+	readonly row: SessionRow<Meta>;
+}
+
+/** A generation that ended. Late events of its runs complete their records here and nowhere else. */
+export interface EndedGeneration<Meta = JsonValue>
+	extends ArchivedGeneration<Meta> {
+	/** The newest 100, newest first; `runs()` pages through all. */
+	readonly runs: readonly RunRecord[];
+}
+
+/** The facts of a key that nobody has used. */
+export function unusedFacts(sessionKey: string): SessionFacts {
+	return {
+		sessionKey,
+		generation: 1,
+		sessionIds: [],
+		hidden: true,
+		purge: false,
+		run: null,
+		reservations: [],
+		draining: [],
+		queue: [],
+		arrivals: 0,
+		last: null,
+		inputTokens: 0,
+		outputTokens: 0,
+		meta: {},
+		createdAt: 0,
+		updatedAt: 0,
+		version: 0,
+	};
+}
+
+/** What `rowOf` needs of the facts: all but the messages themselves. */
+export type RowFacts = Omit<SessionFacts, "queue"> & {
+	readonly queued: number;
+};
+
+export function statusOf(
+	facts: Pick<SessionFacts, "draining" | "run" | "last">,
+): SessionStatus {
+	if (facts.draining.length > 0) return "resetting";
+	if (facts.run) return "running";
+	if (!facts.last) return "idle";
+	return facts.last.outcome === "failed" ? "failed" : "ended";
+}
+
+/** The public row: a function of the facts, never stored beside them. */
+export function rowOf<Meta = JsonValue>(
+	facts: SessionFacts | RowFacts,
+): SessionRow<Meta> {
+	const { run, last } = facts;
+	return {
+		sessionKey: facts.sessionKey,
+		sessionId: facts.sessionIds.at(-1) ?? "",
+		generation: facts.generation,
+		status: statusOf(facts),
+		hasActiveRun: run !== null,
+		activeRun: run ? ticketOf(run) : null,
+		lastOutcome: last ? last.outcome : null,
+		lastError: last && last.outcome === "failed" ? last.error : null,
+		startedAt: run ? run.startedAt : last ? last.startedAt : null,
+		endedAt: run || !last ? null : last.endedAt,
+		runtimeMs: last ? last.runtimeMs : null,
+		inputTokens: facts.inputTokens,
+		outputTokens: facts.outputTokens,
+		totalTokens: facts.inputTokens + facts.outputTokens,
+		queued: "queue" in facts ? facts.queue.length : facts.queued,
+		draining: facts.draining.length,
+		meta: facts.meta as Meta,
+		createdAt: facts.createdAt,
+		updatedAt: facts.updatedAt,
+		version: facts.version,
+	};
+}
+
+/** Which field of an expectation the session does not meet, or null. A hidden generation meets none but `generation: 0`. */
+export function mismatchOf(
+	facts: SessionFacts,
+	expect: Expectation | null | undefined,
+): keyof Expectation | null {
+	if (!expect) return null;
+	if (expect.generation !== undefined) {
+		const generation = facts.hidden ? 0 : facts.generation;
+		if (expect.generation !== generation) return "generation";
+	}
+	if (
+		expect.sessionId !== undefined &&
+		!facts.sessionIds.includes(expect.sessionId)
+	)
+		return "sessionId";
+	if (
+		expect.runId !== undefined &&
+		(facts.hidden || facts.run?.runId !== expect.runId)
+	)
+		return "runId";
+	if (
+		expect.version !== undefined &&
+		(facts.hidden || facts.version !== expect.version)
+	)
+		return "version";
+	return null;
+}

@@ -1,0 +1,62 @@
+/** Entry point `turnkeeper/machines`: what is decided, with no engine. */
+export type {
+	MessageFate,
+	OverlapMode,
+	Reply,
+	SessionEffects,
+	SessionEvent,
+} from "./events.ts";
+export {
+	type ArchivedGeneration,
+	type DrainingRun,
+	type EndedGeneration,
+	type Expectation,
+	type LastRun,
+	type Message,
+	mismatchOf,
+	type QueuedMessage,
+	type RowFacts,
+	rowOf,
+	type SessionFacts,
+	type SessionRow,
+	type SessionStatus,
+	statusOf,
+	unusedFacts,
+} from "./facts.ts";
+export { type JsonValue, mergePatch } from "./json.ts";
+export { sessionMermaid } from "./mermaid.ts";
+export {
+	contradictionOf,
+	findRun,
+	type Judgement,
+	judge,
+	judgeStored,
+	type LifecycleReport,
+	matchesRun,
+	type Refusal,
+	type ReportedRun,
+	type Verdict,
+	type VerdictKind,
+} from "./report.ts";
+export {
+	ownsRun,
+	type RunEnd,
+	type RunEvent,
+	type RunFacts,
+	type RunRecord,
+	type RunShown,
+	type RunSnapshot,
+	type RunStop,
+	runLogic,
+	runRecordOf,
+	stepRun,
+	ticketOf,
+	type Usage,
+} from "./run.ts";
+export { sessionMachine, stateOf } from "./session.ts";
+export {
+	type RunOutcome,
+	type RunTicket,
+	type StopCause,
+	ticketId,
+} from "./ticket.ts";

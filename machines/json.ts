@@ -1,0 +1,78 @@
+/** Owns what may cross into the store: JSON values, and the two things done to them. Never does I/O. */
+
+export type JsonValue =
+	| string
+	| number
+	| boolean
+	| null
+	| readonly JsonValue[]
+	| { readonly [key: string]: JsonValue };
+
+type JsonObject = { readonly [key: string]: JsonValue };
+
+function isObject(value: JsonValue | undefined): value is JsonObject {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * JSON merge patch, RFC 7396: objects merge, `null` removes a field, anything else replaces.
+ *
+ * @example mergePatch({ a: 1, b: 2 }, { b: null, c: 3 }) // { a: 1, c: 3 }
+ */
+export function mergePatch(
+	target: JsonValue | undefined,
+	patch: JsonValue,
+): JsonValue {
+	if (!isObject(patch)) return patch;
+	// A null prototype, so that a field named __proto__ is an ordinary field.
+	const result: Record<string, JsonValue> = Object.assign(
+		Object.create(null),
+		isObject(target) ? target : {},
+	);
+	for (const [name, value] of Object.entries(patch)) {
+		if (value === null) delete result[name];
+		else result[name] = mergePatch(result[name], value);
+	}
+	return result;
+}
+
+/**
+ * Where a value stops being JSON, as a path such as `input.user.since`, or null if it is JSON throughout.
+ * Stricter than JSON.stringify, which turns a Map into {} and drops functions without a word.
+ */
+export function notJson(
+	value: unknown,
+	path: string,
+	above: readonly unknown[] = [],
+): string | null {
+	switch (typeof value) {
+		case "string":
+		case "boolean":
+			return null;
+		case "number":
+			return Number.isFinite(value) ? null : path;
+		case "object": {
+			if (value === null) return null;
+			if (above.includes(value)) return path;
+			const inside = [...above, value];
+			if (Array.isArray(value)) {
+				for (let i = 0; i < value.length; i++) {
+					const found = notJson(value[i], `${path}[${i}]`, inside);
+					if (found) return found;
+				}
+				return null;
+			}
+			const prototype = Object.getPrototypeOf(value);
+			if (prototype !== null && Object.getPrototypeOf(prototype) !== null)
+				return path;
+			for (const [name, field] of Object.entries(value)) {
+				if (field === undefined) continue;
+				const found = notJson(field, `${path}.${name}`, inside);
+				if (found) return found;
+			}
+			return null;
+		}
+		default:
+			return path;
+	}
+}

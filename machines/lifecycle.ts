@@ -1,0 +1,538 @@
+/**
+ * Owns how the facts of a session change: one pure function a decision. Never asks for the time, mints an id or does I/O;
+ * whatever it needs from outside stands in the event. The chart in session.ts says when each of them applies.
+ */
+import type { MessageFate, SessionEvent, SessionEffects } from "./events.ts";
+import {
+	type ArchivedGeneration,
+	type DrainingRun,
+	type Message,
+	mismatchOf,
+	type QueuedMessage,
+	rowOf,
+	type SessionFacts,
+	type SessionRow,
+} from "./facts.ts";
+import { mergePatch } from "./json.ts";
+import { judge, stepReported } from "./report.ts";
+import {
+	ownsRun,
+	type RunEnd,
+	type RunFacts,
+	type RunStop,
+	stepRun,
+	ticketOf,
+} from "./run.ts";
+
+export type EventOf<Type extends SessionEvent["type"]> = Extract<
+	SessionEvent,
+	{ type: Type }
+>;
+type Change = Partial<SessionFacts>;
+
+/** Every event that changes anything is one version. */
+function touch(facts: SessionFacts, event: { readonly at: number }): Change {
+	return { version: facts.version + 1, updatedAt: event.at };
+}
+
+/** A hidden generation comes to light with its first use. */
+function open(
+	facts: SessionFacts,
+	event: { readonly at: number; readonly sessionId: string },
+): Change {
+	return facts.hidden
+		? { hidden: false, sessionIds: [event.sessionId], createdAt: event.at }
+		: {};
+}
+
+// ── messages
+
+export function accept(facts: SessionFacts, event: EventOf<"message">): Change {
+	return {
+		...touch(facts, event),
+		...open(facts, event),
+		...(event.meta === undefined ? {} : { meta: event.meta }),
+		queue: [...facts.queue, arriving(facts, event)],
+		arrivals: facts.arrivals + 1,
+	};
+}
+
+export function arriving(
+	facts: SessionFacts,
+	event: EventOf<"message">,
+): QueuedMessage {
+	return {
+		messageId: event.messageId,
+		input: event.input,
+		acceptedAt: event.at,
+		generation: facts.generation,
+		seq: facts.arrivals + 1,
+		expect: event.expect ?? null,
+	};
+}
+
+/** The run that the head of the line gets. */
+export function nextRun(
+	facts: SessionFacts,
+	event: { readonly at: number; readonly grant?: string | null | undefined },
+): RunFacts {
+	return {
+		...newRun(facts, event.grant as string, 1, "managed"),
+		status: "executing",
+		messageIds: [(facts.queue[0] as QueuedMessage).messageId],
+		admittedAt: event.at,
+		startedAt: event.at,
+	};
+}
+
+/** A message as a run sees it. */
+export function messageOf(message: QueuedMessage): Message {
+	const { messageId, input, acceptedAt, generation } = message;
+	return { messageId, input, acceptedAt, generation };
+}
+
+export function takenBy(
+	facts: SessionFacts,
+	event: { readonly at: number; readonly grant?: string | null | undefined },
+): readonly MessageFate[] {
+	const run = ticketOf(nextRun(facts, event));
+	return facts.queue
+		.slice(0, 1)
+		.map((message) => ({ message, fate: "taken", run, reason: null }));
+}
+
+/** Part of a turn that some event began, so not a version of its own. */
+export function take(
+	facts: SessionFacts,
+	event: { readonly at: number; readonly grant?: string | null | undefined },
+): Change {
+	return { run: nextRun(facts, event), queue: facts.queue.slice(1) };
+}
+
+function newRun(
+	facts: SessionFacts,
+	runId: string,
+	attempt: number,
+	driver: RunFacts["driver"],
+): RunFacts {
+	return {
+		sessionKey: facts.sessionKey,
+		generation: facts.generation,
+		runId,
+		attempt,
+		sessionIds: [facts.sessionIds.at(-1) as string],
+		driver,
+		status: "reserved",
+		messageIds: [],
+		admittedAt: null,
+		startedAt: null,
+		endedAt: null,
+		runtimeMs: null,
+		hostStarted: false,
+		stop: null,
+		outcome: null,
+		error: null,
+		inputTokens: 0,
+		outputTokens: 0,
+	};
+}
+
+// ── runs that the host drives
+
+export function reservationOf(
+	facts: SessionFacts,
+	runId: string,
+): RunFacts | undefined {
+	return facts.reservations.find((run) => run.runId === runId);
+}
+
+/** The run that an admission names, as it will stand: live, or reserved. */
+export function admittedRun(
+	facts: SessionFacts,
+	event: EventOf<"admit">,
+): RunFacts {
+	const opened = { ...facts, ...open(facts, event) };
+	const reserved = reservationOf(facts, event.runId);
+	const given = event.givenSessionId;
+	const run =
+		reserved ?? newRun(opened, event.runId, event.attempt, "host");
+	const named = given === null ? run : { ...run, sessionIds: [given] };
+	return event.reserve
+		? named
+		: { ...named, status: "admitted", admittedAt: event.at };
+}
+
+export function reserve(facts: SessionFacts, event: EventOf<"admit">): Change {
+	const run = admittedRun(facts, event);
+	return {
+		...touch(facts, event),
+		...open(facts, event),
+		// The first session id of a fresh generation is the host's, if it gave one.
+		...(facts.hidden ? { sessionIds: run.sessionIds } : {}),
+		...(event.meta === undefined ? {} : { meta: event.meta }),
+		reservations: [...facts.reservations, run],
+	};
+}
+
+export function admit(facts: SessionFacts, event: EventOf<"admit">): Change {
+	const run = admittedRun(facts, event);
+	return {
+		...touch(facts, event),
+		...open(facts, event),
+		...(event.meta === undefined ? {} : { meta: event.meta }),
+		...enter(facts, run),
+	};
+}
+
+/** A run becomes the live one, and its session takes on its session id. */
+function enter(facts: SessionFacts, run: RunFacts): Change {
+	const sessionId = run.sessionIds.at(-1) as string;
+	const known = facts.sessionIds;
+	return {
+		run,
+		reservations: facts.reservations.filter((one) => one.runId !== run.runId),
+		sessionIds:
+			known.at(-1) === sessionId ? known : [...known, sessionId],
+	};
+}
+
+/** What a report makes of the reserved run it names: live, if that is a start. */
+export function reportedRun(
+	facts: SessionFacts,
+	event: EventOf<"report">,
+): RunFacts {
+	const run = judge(facts, event.report).run as RunFacts;
+	return stepReported(
+		run.status === "reserved"
+			? { ...run, status: "admitted", admittedAt: event.at }
+			: run,
+		event.report,
+		event.at,
+	);
+}
+
+export function startReserved(
+	facts: SessionFacts,
+	event: EventOf<"report">,
+): Change {
+	return {
+		...touch(facts, event),
+		...enter(facts, reportedRun(facts, event)),
+	};
+}
+
+export function noteStart(
+	facts: SessionFacts,
+	event: EventOf<"report">,
+): Change {
+	return { ...touch(facts, event), run: reportedRun(facts, event) };
+}
+
+/** A run of this generation settled: its place is free, its usage counted. */
+export function leave(
+	facts: SessionFacts,
+	event: { readonly at: number },
+	run: RunFacts,
+): Change {
+	const before = facts.run ?? { inputTokens: 0, outputTokens: 0 };
+	return {
+		...touch(facts, event),
+		...(facts.run ? {} : enter(facts, run)),
+		run: null,
+		last: {
+			outcome: run.outcome as NonNullable<RunFacts["outcome"]>,
+			error: run.error,
+			startedAt: run.startedAt,
+			endedAt: run.endedAt,
+			runtimeMs: run.runtimeMs,
+		},
+		inputTokens: facts.inputTokens + run.inputTokens - before.inputTokens,
+		outputTokens: facts.outputTokens + run.outputTokens - before.outputTokens,
+	};
+}
+
+/** The run that an event settles, settled. */
+export function settledRun(
+	run: RunFacts,
+	event: EventOf<"settled" | "overdue">,
+): RunFacts {
+	const end: RunEnd =
+		event.type === "settled"
+			? event.end
+			: { at: event.at, outcome: "abandoned" };
+	return stepRun(run, { type: "settle", end });
+}
+
+export function rotate(facts: SessionFacts, event: EventOf<"rotate">): Change {
+	return {
+		...touch(facts, event),
+		run: stepRun(facts.run as RunFacts, {
+			type: "rotate",
+			sessionId: event.sessionId,
+		}),
+		sessionIds: [...facts.sessionIds, event.sessionId],
+	};
+}
+
+/** Usage goes to the generation that owns the run, whether the run is live, draining or settled. */
+export function countUsage(
+	facts: SessionFacts,
+	event: EventOf<"usage">,
+): Change {
+	const used = {
+		type: "usage",
+		inputTokens: event.inputTokens,
+		outputTokens: event.outputTokens,
+	} as const;
+	if (event.ticket.generation === facts.generation)
+		return {
+			...touch(facts, event),
+			run:
+				facts.run && ownsRun(facts.run, event.ticket)
+					? stepRun(facts.run, used)
+					: facts.run,
+			inputTokens: facts.inputTokens + event.inputTokens,
+			outputTokens: facts.outputTokens + event.outputTokens,
+		};
+	return {
+		...touch(facts, event),
+		draining: facts.draining.map((one) =>
+			ownsRun(one.run, event.ticket)
+				? {
+						run: stepRun(one.run, used),
+						ended: { ...one.ended, row: addUsage(one.ended.row, event) },
+					}
+				: one,
+		),
+	};
+}
+
+/** A row of an ended generation with usage that came late. */
+export function addUsage(
+	row: SessionRow,
+	used: { readonly inputTokens: number; readonly outputTokens: number },
+): SessionRow {
+	return {
+		...row,
+		inputTokens: row.inputTokens + used.inputTokens,
+		outputTokens: row.outputTokens + used.outputTokens,
+		totalTokens: row.totalTokens + used.inputTokens + used.outputTokens,
+	};
+}
+
+// ── stopping
+
+export function stopOf(
+	event: EventOf<"reset" | "delete" | "abort">,
+): RunStop {
+	return {
+		cause: event.type === "abort" ? event.cause : event.type,
+		reason: event.reason,
+		deadline: event.deadline,
+	};
+}
+
+export function stopLive(facts: SessionFacts, event: EventOf<"abort">): Change {
+	return {
+		...touch(facts, event),
+		run: stepRun(facts.run as RunFacts, { type: "stop", stop: stopOf(event) }),
+		...(event.queued === "drop" ? { queue: [] } : {}),
+	};
+}
+
+/** All that a new generation leaves to drain. */
+export function drainAfter(
+	facts: SessionFacts,
+	event: EventOf<"reset" | "delete">,
+): readonly DrainingRun[] {
+	const stop = stopOf(event);
+	const step = (run: RunFacts) => stepRun(run, { type: "stop", stop });
+	const older = facts.draining.map((one) => ({ ...one, run: step(one.run) }));
+	return facts.run
+		? [...older, { run: step(facts.run), ended: endedGeneration(facts, event) }]
+		: older;
+}
+
+export function stopsOf(
+	drain: readonly { readonly run: RunFacts }[],
+): SessionEffects["stopRuns"] {
+	return drain.map(({ run }) => ({ run, stop: run.stop as RunStop }));
+}
+
+/** A new generation: the older ones' tickets are stale from this commit on. */
+export function mint(
+	facts: SessionFacts,
+	event: EventOf<"reset" | "delete">,
+): Change {
+	const fresh: Change =
+		event.type === "reset"
+			? { sessionIds: [event.sessionId], hidden: false, meta: event.meta }
+			: {
+					sessionIds: [],
+					hidden: true,
+					meta: {},
+					purge: facts.purge || event.purge,
+				};
+	return {
+		...touch(facts, event),
+		generation: facts.generation + 1,
+		run: null,
+		reservations: [],
+		draining: drainAfter(facts, event),
+		last: null,
+		inputTokens: 0,
+		outputTokens: 0,
+		queue: facts.queue.filter((message) => keeps(facts, event, message)),
+		...fresh,
+	};
+}
+
+/** Whether a message stays in line for the new generation: it was to be kept, and what it expects still holds there. */
+function keeps(
+	facts: SessionFacts,
+	event: EventOf<"reset" | "delete">,
+	message: QueuedMessage,
+): boolean {
+	if (event.queued === "drop") return false;
+	const { generation, sessionId } = message.expect ?? {};
+	const next = {
+		...facts,
+		generation: facts.generation + 1,
+		sessionIds: event.type === "reset" ? [event.sessionId] : [],
+	};
+	return mismatchOf(next, { generation, sessionId }) === null;
+}
+
+export function droppedBy(
+	facts: SessionFacts,
+	event: EventOf<"reset" | "delete" | "abort">,
+): readonly MessageFate[] {
+	const gone =
+		event.type === "abort"
+			? event.queued === "drop"
+				? facts.queue
+				: []
+			: facts.queue.filter((message) => !keeps(facts, event, message));
+	return gone.map((message) => ({
+		message,
+		fate: "removed",
+		run: null,
+		reason:
+			event.queued === "drop"
+				? `dropped by ${event.type}`
+				: `what it expected ended with generation ${facts.generation}`,
+	}));
+}
+
+/** A reset of a key that nobody uses opens it. */
+export function openByReset(
+	facts: SessionFacts,
+	event: EventOf<"reset">,
+): Change {
+	return { ...touch(facts, event), ...open(facts, event), meta: event.meta };
+}
+
+export function endedGeneration(
+	facts: SessionFacts,
+	event: EventOf<"reset" | "delete">,
+): ArchivedGeneration {
+	return {
+		sessionKey: facts.sessionKey,
+		generation: facts.generation,
+		sessionIds: facts.sessionIds,
+		endedBy: event.type,
+		reason: event.reason,
+		endedAt: event.at,
+		row: rowOf(facts),
+	};
+}
+
+// ── what drains
+
+/** The archived generation once the run that it left to drain has settled. */
+export function completeGeneration(
+	facts: SessionFacts,
+	run: RunFacts,
+): ArchivedGeneration {
+	const ticket = ticketOf(run);
+	const before = facts.draining.find((one) =>
+		ownsRun(one.run, ticket),
+	) as DrainingRun;
+	const row = addUsage(before.ended.row, {
+		inputTokens: run.inputTokens - before.run.inputTokens,
+		outputTokens: run.outputTokens - before.run.outputTokens,
+	});
+	return {
+		...before.ended,
+		row: {
+			...row,
+			status: run.outcome === "failed" ? "failed" : "ended",
+			hasActiveRun: false,
+			activeRun: null,
+			lastOutcome: run.outcome,
+			lastError: run.outcome === "failed" ? run.error : null,
+			startedAt: run.startedAt,
+			endedAt: run.endedAt,
+			runtimeMs: run.runtimeMs,
+		},
+	};
+}
+
+export function settleDraining(
+	facts: SessionFacts,
+	event: { readonly at: number },
+	run: RunFacts,
+): Change {
+	return {
+		...touch(facts, event),
+		draining: facts.draining.filter((one) => !ownsRun(one.run, ticketOf(run))),
+	};
+}
+
+export function startDraining(
+	facts: SessionFacts,
+	event: EventOf<"report">,
+): Change {
+	const run = reportedRun(facts, event);
+	return {
+		...touch(facts, event),
+		draining: facts.draining.map((one) =>
+			ownsRun(one.run, ticketOf(run)) ? { ...one, run } : one,
+		),
+	};
+}
+
+// ── the host's own fields
+
+export function patchMeta(facts: SessionFacts, event: EventOf<"patch">): Change {
+	return { ...touch(facts, event), meta: mergePatch(facts.meta, event.patch) };
+}
+
+export function importFacts(
+	facts: SessionFacts,
+	event: EventOf<"import">,
+): Change {
+	return {
+		...touch(facts, event),
+		hidden: false,
+		sessionIds: [event.sessionId],
+		meta: event.meta,
+		inputTokens: event.inputTokens,
+		outputTokens: event.outputTokens,
+		createdAt: event.createdAt,
+		updatedAt: event.updatedAt,
+	};
+}
+
+export function cancelReservation(
+	facts: SessionFacts,
+	event: EventOf<"abort">,
+): RunFacts {
+	const run = reservationOf(facts, event.expect?.runId as string) as RunFacts;
+	return stepRun(stepRun(run, { type: "stop", stop: stopOf(event) }), {
+		type: "settle",
+		end: { at: event.at, outcome: "aborted" },
+	});
+}
+
+export { touch };

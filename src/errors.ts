@@ -1,0 +1,56 @@
+/** Owns the errors that callers see: one class, told apart by `code`. */
+import type { StopCause } from "../machines/ticket.ts";
+
+export type ErrorCode =
+	| "SESSION_BUSY"
+	| "MAILBOX_FULL"
+	| "STALE_RUN"
+	| "STALE_EXPECTATION"
+	| "INVALID_ARGUMENT"
+	| "INVALID_INPUT"
+	| "STORE_FAILED"
+	| "STORE_LOCKED"
+	| "STORE_CORRUPT"
+	| "STORE_VERSION"
+	| "RUNTIME_CLOSED"
+	| "RUN_ABORTED";
+
+/**
+ * Every error that turnkeeper throws. The message names the thing, its value, and what would have been right.
+ *
+ * @example catch (error) { if (error instanceof TurnkeeperError && error.code === "SESSION_BUSY") … }
+ */
+export class TurnkeeperError extends Error {
+	readonly code: ErrorCode;
+
+	constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+		super(message, options);
+		this.name = "TurnkeeperError";
+		this.code = code;
+	}
+}
+
+/** The reason of a run's aborted signal. `name` is 'AbortError', as abort-aware libraries expect. */
+export class RunAborted extends TurnkeeperError {
+	readonly by: StopCause;
+
+	constructor(by: StopCause, reason: string | null) {
+		super(
+			"RUN_ABORTED",
+			`the run was told to stop by ${by}${reason ? `: ${reason}` : ""}`,
+		);
+		this.name = "AbortError";
+		this.by = by;
+	}
+}
+
+/** The text of anything that can be thrown. Never throws itself. */
+export function errorText(thrown: unknown): string {
+	try {
+		if (thrown instanceof Error) return thrown.message || thrown.name;
+		if (typeof thrown === "string") return thrown;
+		return JSON.stringify(thrown) ?? String(thrown);
+	} catch {
+		return "an error that cannot be shown";
+	}
+}

@@ -1,0 +1,162 @@
+/**
+ * Owns the contract between the runtime and whatever keeps its facts. Asynchronous, so that a store may live on a thread or a
+ * network. Facts only, never a snapshot of a chart.
+ */
+import type {
+	ArchivedGeneration,
+	Message,
+	QueuedMessage,
+	RowFacts,
+	SessionFacts,
+	SessionStatus,
+} from "../machines/facts.ts";
+import type { Refusal } from "../machines/report.ts";
+import type { RunFacts } from "../machines/run.ts";
+import type { RunTicket } from "../machines/ticket.ts";
+import { TurnkeeperError } from "./errors.ts";
+
+export interface PageQuery {
+	/** 1 to 1000; default 100. */
+	readonly limit?: number | undefined;
+	/** As the last page gave it. */
+	readonly cursor?: string | undefined;
+}
+
+export interface Page<T> {
+	readonly items: readonly T[];
+	/** For the next page; null when there is none. */
+	readonly cursor: string | null;
+}
+
+export interface ListQuery extends PageQuery {
+	readonly status?: SessionStatus | readonly SessionStatus[] | undefined;
+	/** Keys that begin with this. */
+	readonly prefix?: string | undefined;
+	/** Epoch ms, inclusive. */
+	readonly updatedSince?: number | undefined;
+}
+
+/** What became of a message id on a key; the ledger by which a repeated one is told. */
+export interface StoredMessage extends QueuedMessage {
+	readonly fate: "queued" | "taken" | "removed";
+	/** The run that took it. */
+	readonly run: RunTicket | null;
+	/** `reset` for the id of a reset command, which has no input. */
+	readonly kind: "message" | "reset";
+}
+
+/** What one key's part of a batch writes. All of it holds or none. */
+export interface SessionWrite {
+	readonly sessionKey: string;
+	/** The version that the store must hold now; 0: no row yet. */
+	readonly baseVersion: number;
+	/** The row as it shall be, with its new version; the queue in it is written through `messages`. Null: the row stays as it is. */
+	readonly facts: SessionFacts | null;
+	/** Runs that settled, or stay open in an ended generation; written again by (key, run id, attempt). */
+	readonly runs: readonly RunFacts[];
+	/** Written again by (key, generation). */
+	readonly generations: readonly ArchivedGeneration[];
+	/** Written again by (key, message id). */
+	readonly messages: readonly StoredMessage[];
+	/** After the rest: erase runs, generations and messages of generations before this one, and the key's refusals. */
+	readonly purgeBefore: number | null;
+}
+
+export interface Batch {
+	readonly sessions: readonly SessionWrite[];
+	readonly refusals: readonly StoredRefusal[];
+}
+
+/** A refusal with the key it was filed under; null where no session was found. */
+export interface StoredRefusal extends Refusal {
+	readonly sessionKey: string | null;
+}
+
+export interface LoadedSession {
+	readonly facts: RowFacts;
+	/** The messages that wait, by arrival. */
+	readonly queue: readonly QueuedMessage[];
+}
+
+/** The row of a key whose facts cannot be parsed, as far as its columns tell. */
+export interface UnreadableRow {
+	readonly sessionKey: string;
+	readonly generation: number;
+	readonly version: number;
+	readonly raw: string;
+}
+
+/** STORE_CORRUPT about one key. Such a session can still be reset. */
+export class UnreadableSession extends TurnkeeperError {
+	readonly row: UnreadableRow;
+
+	constructor(row: UnreadableRow, cause: unknown) {
+		super(
+			"STORE_CORRUPT",
+			`the stored row of session ${JSON.stringify(row.sessionKey)} cannot be read; reset the session to archive it and go on`,
+			{ cause },
+		);
+		this.row = row;
+	}
+}
+
+/** Thrown by `commit` when a row was not at its base version; nothing of the batch holds. */
+export class VersionConflict extends TurnkeeperError {
+	constructor(sessionKey: string, expected: number, found: number) {
+		super(
+			"STORE_FAILED",
+			`session ${JSON.stringify(sessionKey)} is at version ${found}, the batch was made on ${expected}`,
+		);
+	}
+}
+
+/** What readers need. Runs, generations and refusals page newest first, rows by key, queues by arrival. */
+export interface StoreReader extends AsyncDisposable {
+	/** Null for a key that was never written. Throws UnreadableSession. */
+	load(sessionKey: string): Promise<LoadedSession | null>;
+	/** The version of a key's row; 0 if there is none. */
+	version(sessionKey: string): Promise<number>;
+	message(
+		sessionKey: string,
+		messageId: string,
+	): Promise<StoredMessage | null>;
+	/** Every kept attempt of a run id, on this key or, without one, on all, newest first. */
+	runsNamed(runId: string, sessionKey?: string): Promise<readonly RunFacts[]>;
+	/** Hidden rows and rows that cannot be read are left out. */
+	list(query: ListQuery): Promise<Page<RowFacts>>;
+	generations(
+		sessionKey: string,
+		query: PageQuery,
+	): Promise<Page<ArchivedGeneration>>;
+	generation(
+		sessionKey: string,
+		generation: number,
+	): Promise<ArchivedGeneration | null>;
+	runs(
+		sessionKey: string,
+		query: PageQuery & { readonly generation?: number | undefined },
+	): Promise<Page<RunFacts>>;
+	refusals(
+		query: PageQuery & { readonly sessionKey?: string | undefined },
+	): Promise<Page<StoredRefusal>>;
+}
+
+/** A store in the hands of its one owner. Disposing it gives the ownership up. */
+export interface OpenStore extends StoreReader {
+	/**
+	 * All of the batch or nothing. Throws VersionConflict where a row is not at its base version, STORE_FAILED otherwise; after a
+	 * throw the caller reads versions back to learn what holds, because a commit may fail after it took effect.
+	 */
+	commit(batch: Batch): Promise<void>;
+	/** Keys with a live or draining run or with messages that wait, by an index and not by a scan. */
+	unsettled(query: PageQuery): Promise<Page<string>>;
+}
+
+export interface SessionStore {
+	/** Takes ownership. STORE_LOCKED if somebody else owns it, STORE_VERSION if it was written by a newer version. */
+	open(owner: { readonly name: string }): Promise<OpenStore>;
+	/** Reads while somebody else may own it. */
+	read(): Promise<StoreReader>;
+}
+
+export type { Message };

@@ -1,0 +1,207 @@
+// Owns the proof that the package works for whoever installs it: packs it,
+// installs the tarball into an empty folder and uses it there the way a caller
+// would. Never builds; `npm run build` comes first.
+import { spawnSync } from "node:child_process";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+const root = join(import.meta.dirname, "..", "..");
+const manifest = manifestOf(root) as Manifest;
+const entryPoints = Object.keys(manifest.exports)
+	.filter((subpath) => subpath !== "./package.json")
+	.map((subpath) => manifest.name + subpath.slice(1));
+
+/** Every line of it must compile against the declarations that ship, and the marked one must not. */
+const consumer = `
+import { createSessionRuntime } from "turnkeeper";
+import { memoryStore } from "turnkeeper/memory";
+
+await using runtime = createSessionRuntime<string, string>({
+	store: memoryStore(),
+	execute: async (run) => run.messages.map(({ input }) => input).join(" "),
+});
+await runtime.start();
+const receipt = await runtime.send("chat:1", "hello", { messageId: "m-1" });
+const { outcome, output } = await receipt.settled;
+console.log(receipt.disposition, outcome, output?.toUpperCase());
+// @ts-expect-error a runtime needs a store
+createSessionRuntime({});
+`;
+
+const consumerConfig = {
+	compilerOptions: {
+		target: "es2024",
+		lib: ["es2024", "esnext.disposable"],
+		types: ["node"],
+		module: "nodenext",
+		moduleResolution: "nodenext",
+		strict: true,
+		skipLibCheck: false,
+		noEmit: true,
+	},
+	files: ["consumer.ts"],
+};
+
+class CheckFailed extends Error {}
+
+interface Manifest {
+	readonly name: string;
+	readonly version: string;
+	readonly exports: Record<string, string | Record<string, string>>;
+	readonly bin: Record<string, string>;
+}
+
+const temp = mkdtempSync(join(tmpdir(), "turnkeeper-pack-"));
+try {
+	check();
+	console.log("pack check: everything holds");
+} catch (error) {
+	if (!(error instanceof CheckFailed)) throw error;
+	console.error(`pack check failed: ${error.message}`);
+	process.exitCode = 1;
+} finally {
+	rmSync(temp, { recursive: true, force: true });
+}
+
+function check(): void {
+	step("every file that package.json names is built");
+	const missing = [
+		...Object.values(manifest.exports).flatMap((target) =>
+			typeof target === "string" ? [target] : Object.values(target),
+		),
+		...Object.values(manifest.bin),
+	].filter((file) => !existsSync(join(root, file)));
+	if (missing.length > 0) {
+		throw new CheckFailed(
+			`package.json names ${missing.join(", ")}, which ${missing.length === 1 ? "is" : "are"} not there; run "npm run build" first.`,
+		);
+	}
+
+	step("npm pack");
+	run("npm", ["pack", "--silent", "--pack-destination", temp], root);
+	const tarball = join(temp, `${manifest.name}-${manifest.version}.tgz`);
+	if (!existsSync(tarball)) {
+		throw new CheckFailed(`npm pack left no ${tarball}.`);
+	}
+
+	step("publint");
+	run(localBin("publint"), ["run", tarball, "--strict"], root);
+
+	step("are the types wrong");
+	run(
+		localBin("attw"),
+		[tarball, "--profile", "esm-only", "--no-definitely-typed"],
+		root,
+	);
+
+	step("install the tarball into an empty folder");
+	const folder = join(temp, "consumer");
+	mkdirSync(folder);
+	const packages = [
+		tarball,
+		`typescript@${installedVersion("typescript")}`,
+		`@types/node@${installedVersion("@types/node")}`,
+	];
+	writeJson(join(folder, "package.json"), { private: true, type: "module" });
+	run("npm", ["install", "--silent", "--prefer-offline", ...packages], folder);
+
+	for (const name of entryPoints) {
+		step(`import("${name}")`);
+		load(folder, "module", `await import("${name}")`);
+		step(`require("${name}")`);
+		load(folder, "commonjs", `require("${name}")`);
+	}
+
+	step("type-check a consumer");
+	writeFileSync(join(folder, "consumer.ts"), consumer);
+	writeJson(join(folder, "tsconfig.json"), consumerConfig);
+	run(
+		process.execPath,
+		[join("node_modules", "typescript", "bin", "tsc")],
+		folder,
+	);
+
+	for (const name of Object.keys(manifest.bin)) {
+		step(`${name} --help`);
+		const help = run(
+			join(folder, "node_modules", ".bin", name),
+			["--help"],
+			folder,
+		);
+		if (help.trim() === "") {
+			throw new CheckFailed(`"${name} --help" printed nothing.`);
+		}
+	}
+}
+
+function step(name: string): void {
+	console.log(`pack check: ${name}`);
+}
+
+/** The load itself fails on its own; an entry point that exports nothing is a failure too. */
+function load(
+	folder: string,
+	type: "module" | "commonjs",
+	expression: string,
+): void {
+	const script = `console.log(Object.keys(${expression}).join(" "))`;
+	const names = run(
+		process.execPath,
+		[`--input-type=${type}`, "--eval", script],
+		folder,
+	);
+	if (names.trim() === "") {
+		throw new CheckFailed(`${expression} gave a module without exports.`);
+	}
+}
+
+/** Runs to the end and returns what it printed; shows all of it where the command fails. */
+function run(command: string, args: readonly string[], cwd: string): string {
+	const result = spawnSync(command, args, {
+		cwd,
+		encoding: "utf8",
+		// The Node that runs this check runs the programs under check too.
+		env: {
+			...process.env,
+			PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
+		},
+	});
+	if (result.error) {
+		throw new CheckFailed(
+			`"${command}" did not start: ${result.error.message}.`,
+		);
+	}
+	if (result.status !== 0) {
+		console.error(result.stdout + result.stderr);
+		const ended =
+			result.status === null
+				? `was ended by ${result.signal}`
+				: `exited with ${result.status}`;
+		throw new CheckFailed(`"${[command, ...args].join(" ")}" ${ended}.`);
+	}
+	return result.stdout;
+}
+
+function localBin(name: string): string {
+	return join(root, "node_modules", ".bin", name);
+}
+
+function installedVersion(name: string): string {
+	return manifestOf(join(root, "node_modules", name)).version;
+}
+
+function manifestOf(folder: string): Pick<Manifest, "name" | "version"> {
+	return JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+}
+
+function writeJson(file: string, value: unknown): void {
+	writeFileSync(file, `${JSON.stringify(value, null, "\t")}\n`);
+}

@@ -1,0 +1,28 @@
+// Owns how the tests run: against the sources, also where a test imports the
+// package by its own name. The sources of the entry points are said once, in
+// tsconfig.json (`paths`).
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+import tsconfig from "./tsconfig.json" with { type: "json" };
+
+const sources: Record<string, string[]> = tsconfig.compilerOptions.paths;
+
+export default defineConfig({
+	resolve: {
+		alias: Object.entries(sources).flatMap(([name, files]) =>
+			files.map((file) => ({
+				find: new RegExp(`^${name}$`),
+				replacement: fileURLToPath(new URL(file, import.meta.url)),
+			})),
+		),
+	},
+	test: {
+		include: ["test/**/*.test.ts"],
+		// Processes, not threads: tests kill children, hold file locks and watch
+		// for unhandled rejections.
+		pool: "forks",
+		testTimeout: 20_000,
+		hookTimeout: 20_000,
+		reporters: ["default", "./test/support/tally-reporter.ts"],
+	},
+});
