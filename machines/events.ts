@@ -140,7 +140,7 @@ export interface SessionEffects {
 	startRun: { readonly run: RunFacts; readonly messages: readonly Message[] };
 	/** Fire the signals of these runs, and send `overdue` when a grace period is over. */
 	stopRuns: readonly { readonly run: RunFacts; readonly stop: RunStop }[];
-	/** Keep the record of a run that settled, or of one that stays open in an ended generation. */
+	/** Keep the record of a run that settled or was reserved; a reservation that its generation leaves behind stays open. */
 	keepRuns: readonly RunFacts[];
 	/** A live run took a step that changes neither its place nor its owner. For those who watch. */
 	showRun: RunFacts;

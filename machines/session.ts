@@ -13,7 +13,7 @@ import {
 } from "./facts.ts";
 import * as life from "./lifecycle.ts";
 import { judge, type VerdictKind } from "./report.ts";
-import { ownsRun, type RunFacts, ticketOf } from "./run.ts";
+import { ownsRun, type RunFacts, runLogic, ticketOf } from "./run.ts";
 
 type Scope = { readonly context: SessionFacts; readonly event: SessionEvent };
 type EventOf<Type extends SessionEvent["type"]> = life.EventOf<Type>;
@@ -90,6 +90,12 @@ const keepCompleted = {
 	params: (scope: Scope) =>
 		life.completeGeneration(scope.context, settled(scope)),
 } as const;
+const keepReserved = {
+	type: "keepRuns",
+	params: ({ context, event }: Scope) => [
+		life.admittedRun(context, as<"admit">(event)),
+	],
+} as const;
 const show = {
 	type: "showRun",
 	params: ({ context }: Scope) => context.run as RunFacts,
@@ -127,11 +133,6 @@ const endGeneration = [
 		type: "keepGeneration",
 		params: ({ context, event }: Scope) =>
 			life.endedGeneration(context, as<"reset" | "delete">(event)),
-	},
-	// Reservations of the generation stay open in its archive.
-	{
-		type: "keepRuns",
-		params: ({ context }: Scope) => context.reservations,
 	},
 	dropMessages,
 	"mint",
@@ -212,6 +213,10 @@ export const sessionMachine = setup({
 		events: {} as SessionEvent,
 		input: {} as SessionFacts | { readonly sessionKey: string },
 	},
+	actors: {
+		/** The engine spawns it on `startRun`, one child a generation. */
+		run: runLogic,
+	},
 	guards: {
 		expectsOther: ({ context, event }) =>
 			mismatchOf(context, "expect" in event ? event.expect : null) !== null,
@@ -232,7 +237,8 @@ export const sessionMachine = setup({
 			context.queue.length > 0 && typeof event.grant === "string",
 		// admissions
 		isLiveAgain: ({ context, event }) =>
-			context.run?.runId === as<"admit">(event).runId,
+			context.run?.driver === "host" &&
+			context.run.runId === as<"admit">(event).runId,
 		isReservedAgain: ({ context, event }) =>
 			as<"admit">(event).reserve &&
 			life.reservationOf(context, as<"admit">(event).runId) !== undefined,
@@ -385,7 +391,7 @@ export const sessionMachine = setup({
 			{ guard: "expectsOther", actions: stale },
 			{ guard: "isLiveAgain", actions: sameRun },
 			{ guard: "isReservedAgain", actions: sameRun },
-			{ guard: "reserves", actions: [admitted, "reserve"] },
+			{ guard: "reserves", actions: [admitted, keepReserved, "reserve"] },
 			{ guard: "isTaken", actions: busy },
 			{ target: ".running", actions: [admitted, "admit", startAdmitted] },
 		],

@@ -6,6 +6,7 @@ export type ErrorCode =
 	| "MAILBOX_FULL"
 	| "STALE_RUN"
 	| "STALE_EXPECTATION"
+	| "WAIT_TIMEOUT"
 	| "INVALID_ARGUMENT"
 	| "INVALID_INPUT"
 	| "STORE_FAILED"

@@ -41,6 +41,8 @@ export interface StoredMessage extends QueuedMessage {
 	readonly fate: "queued" | "taken" | "removed";
 	/** The run that took it. */
 	readonly run: RunTicket | null;
+	/** Why it was removed; null otherwise. */
+	readonly reason: string | null;
 	/** `reset` for the id of a reset command, which has no input. */
 	readonly kind: "message" | "reset";
 }

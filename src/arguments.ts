@@ -1,0 +1,149 @@
+/** Owns what callers may pass: every check names the argument, its value and what would have been right. */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Expectation } from "../machines/facts.ts";
+import { type JsonValue, notJson } from "../machines/json.ts";
+import { type ErrorCode, errorText, TurnkeeperError } from "./errors.ts";
+
+const longestKey = 4096;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that a key may not have
+const control = /[\u0000-\u001f\u007f-\u009f]/;
+
+export function invalid(message: string): TurnkeeperError {
+	return new TurnkeeperError("INVALID_ARGUMENT", message);
+}
+
+/** A value in an error message, at most a line of it. */
+export function shown(value: unknown): string {
+	let text: string;
+	try {
+		text =
+			typeof value === "string" || typeof value === "object"
+				? (JSON.stringify(value) ?? String(value))
+				: String(value);
+	} catch {
+		text = "a value that cannot be shown";
+	}
+	return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+}
+
+/** Keys and ids: non-empty, at most 4096 bytes of UTF-8, no control characters. Anything else is an ordinary key. */
+export function checkName(value: unknown, name: string): string {
+	if (typeof value !== "string")
+		throw invalid(`${name} is ${shown(value)}; it must be a string`);
+	if (value === "") throw invalid(`${name} is empty; it must name something`);
+	if (value.length > longestKey || Buffer.byteLength(value) > longestKey)
+		throw invalid(
+			`${name} has ${Buffer.byteLength(value)} bytes; it may have ${longestKey}`,
+		);
+	if (control.test(value))
+		throw invalid(
+			`${name} is ${shown(value)}; it must not have control characters`,
+		);
+	return value;
+}
+
+export function checkOptionalName(
+	value: unknown,
+	name: string,
+): string | undefined {
+	return value === undefined ? undefined : checkName(value, name);
+}
+
+/** Milliseconds, from zero on. */
+export function checkMs(value: unknown, name: string): number {
+	if (typeof value !== "number" || !(value >= 0))
+		throw invalid(
+			`${name} is ${shown(value)}; it must be milliseconds, 0 or more`,
+		);
+	return value;
+}
+
+export function checkCount(value: unknown, name: string): number {
+	if (!Number.isSafeInteger(value) || (value as number) < 1)
+		throw invalid(
+			`${name} is ${shown(value)}; it must be a whole number, 1 or more`,
+		);
+	return value as number;
+}
+
+export function checkChoice<Choice extends string>(
+	value: unknown,
+	name: string,
+	choices: readonly Choice[],
+): Choice {
+	if (!choices.includes(value as Choice))
+		throw invalid(
+			`${name} is ${shown(value)}; it must be one of ${choices.map((choice) => `'${choice}'`).join(", ")}`,
+		);
+	return value as Choice;
+}
+
+const expectations = {
+	sessionId: "string",
+	generation: "number",
+	runId: "string",
+	version: "number",
+} as const satisfies Record<keyof Expectation, string>;
+
+export function checkExpectation(value: unknown): Expectation | undefined {
+	if (value === undefined) return undefined;
+	if (typeof value !== "object" || value === null)
+		throw invalid(`expect is ${shown(value)}; it must be an object`);
+	for (const [field, given] of Object.entries(value)) {
+		const type = expectations[field as keyof Expectation];
+		if (!type)
+			throw invalid(
+				`expect.${field} is not known; it can be ${Object.keys(expectations).join(", ")}`,
+			);
+		// biome-ignore lint/suspicious/useValidTypeof: the types come from the table above
+		if (given !== undefined && typeof given !== type)
+			throw invalid(`expect.${field} is ${shown(given)}; it must be a ${type}`);
+	}
+	return value as Expectation;
+}
+
+/** A plain copy, so that what the caller does to its own afterwards changes nothing. */
+export function checkJson(
+	value: unknown,
+	name: string,
+	code: ErrorCode = "INVALID_INPUT",
+): JsonValue {
+	const found = notJson(value, name);
+	if (found !== null)
+		throw new TurnkeeperError(
+			code,
+			`${found} cannot be stored; it must be JSON: null, booleans, finite numbers, strings, arrays and plain objects, without cycles`,
+		);
+	return typeof value === "object"
+		? (JSON.parse(JSON.stringify(value)) as JsonValue)
+		: (value as JsonValue);
+}
+
+/** What a schema makes of a value. INVALID_INPUT with the schema's own words. */
+export async function checkSchema<Value>(
+	schema: StandardSchemaV1<unknown, Value>,
+	value: unknown,
+	name: string,
+): Promise<Value> {
+	let result: StandardSchemaV1.Result<Value>;
+	try {
+		result = await schema["~standard"].validate(value);
+	} catch (error) {
+		throw new TurnkeeperError(
+			"INVALID_INPUT",
+			`the schema of ${name} threw: ${errorText(error)}`,
+			{ cause: error },
+		);
+	}
+	if (!result.issues) return result.value;
+	const issues = result.issues.map(({ message, path }) => {
+		const at = (path ?? []).map((part) =>
+			String(typeof part === "object" ? part.key : part),
+		);
+		return at.length > 0 ? `${at.join(".")}: ${message}` : message;
+	});
+	throw new TurnkeeperError(
+		"INVALID_INPUT",
+		`${name} is refused by its schema: ${issues.join("; ")}`,
+	);
+}

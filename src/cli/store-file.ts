@@ -1,0 +1,49 @@
+/** Owns how the command line gets at a store file: to read beside its owner, or to own it for a while. Never creates one to read it. */
+import { stat } from "node:fs/promises";
+import { sqliteStore } from "../sqlite.ts";
+import type { StoreReader } from "../store.ts";
+import { CommandError } from "./command.ts";
+
+/**
+ * A reader of a store file, whoever owns it.
+ *
+ * @example await using store = await openReader("sessions.db");
+ */
+export async function openReader(file: string): Promise<StoreReader> {
+	await checkExists(file);
+	return sqliteStore(file).read();
+}
+
+/** How many bytes a file has. */
+export async function checkExists(file: string): Promise<number> {
+	try {
+		return (await stat(file)).size;
+	} catch (error) {
+		throw fileError(file, error);
+	}
+}
+
+/** The size of a file that is to be read as a whole. */
+export async function checkReadable(file: string): Promise<number> {
+	const size = await checkExists(file);
+	if ((await stat(file)).isDirectory())
+		throw new CommandError(`${file} is a directory; it must be a file`);
+	return size;
+}
+
+const problems: Readonly<Record<string, string>> = {
+	ENOENT: "there is no such file",
+	ENOTDIR: "a part of its path is not a directory",
+	EACCES: "the permission is missing",
+	EPERM: "the permission is missing",
+	EISDIR: "it is a directory",
+	ENOSPC: "the disk is full",
+	EROFS: "the file system is read-only",
+};
+
+/** What the file system said, with the file that it is about. */
+export function fileError(file: string, error: unknown): CommandError {
+	const { code, message } = error as NodeJS.ErrnoException;
+	const why = code === undefined ? message : (problems[code] ?? code);
+	return new CommandError(`${file}: ${why}`, { cause: error });
+}

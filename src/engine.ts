@@ -1,0 +1,410 @@
+/**
+ * Owns how decisions are carried out in one process: it hands events to sessions, and after each commit, in this order, publishes,
+ * answers the callers, and lets admitted runs execute. Never decides: that is what machines/ does.
+ */
+import type { InspectionEvent, Observer, Subscription } from "xstate";
+import type { SessionFacts, SessionRow } from "../machines/facts.ts";
+import { type RunFacts, ticketOf } from "../machines/run.ts";
+import type { Clock } from "./clock.ts";
+import { Directory } from "./directory.ts";
+import { errorText, TurnkeeperError } from "./errors.ts";
+import { Journal, type JournalHost } from "./journal.ts";
+import type { Logger } from "./logger.ts";
+import { Projection } from "./projection.ts";
+import { readRow } from "./reader.ts";
+import { type LiveRun, Registry } from "./registry.ts";
+import type { LiveSession, Operation, SessionHost } from "./session.ts";
+import type { OpenStore, StoredRefusal } from "./store.ts";
+import {
+	endedBy,
+	type LiveMachine,
+	liveMachine,
+	rowAfter,
+	type Turn,
+} from "./turn.ts";
+import { Waiting } from "./waiting.ts";
+
+/** new → starting → open → closing → closed; lost: somebody else took the store. */
+export type EngineState =
+	| "new"
+	| "starting"
+	| "open"
+	| "closing"
+	| "closed"
+	| "lost";
+
+export interface EngineOptions {
+	readonly clock: Clock;
+	readonly logger: Logger;
+	readonly passivateAfterMs: number;
+	readonly maxResident: number;
+	readonly runId: () => string;
+	readonly sessionId: (
+		sessionKey: string,
+		generation: number,
+		cause: "first" | "reset" | "rotate",
+	) => string;
+	/** Executes a managed run to its end. Never rejects. Null if the host runs its agent itself. */
+	readonly execute:
+		| ((live: LiveRun, start: NonNullable<Turn["start"]>) => void)
+		| null;
+	/** A message's run settled, or it left without one. */
+	readonly concluded: (turn: Turn) => void;
+}
+
+/** Operations that may wait on one session. */
+const mailboxCapacity = 10_000;
+const firstRetryMs = 100;
+const longestRetryMs = 5000;
+
+export class Engine<Meta> implements SessionHost, JournalHost {
+	readonly options: EngineOptions;
+	readonly directory: Directory;
+	readonly registry: Registry;
+	readonly projection: Projection<Meta>;
+	readonly waiting: Waiting;
+	readonly machine: LiveMachine;
+	state: EngineState = "new";
+	#store: OpenStore | null = null;
+	#journal: Journal | null = null;
+	#gathering: Turn | null = null;
+	#inspectors = new Set<Observer<InspectionEvent>>();
+	#lost: TurnkeeperError | null = null;
+
+	constructor(options: EngineOptions) {
+		this.options = options;
+		const { clock, logger } = options;
+		this.projection = new Projection(logger);
+		this.waiting = new Waiting(clock);
+		this.registry = new Registry(clock, (live) => this.overdue(live));
+		this.directory = new Directory(this, clock, options);
+		this.machine = liveMachine(() => this.#gathering as Turn);
+	}
+
+	get store(): OpenStore {
+		if (!this.#store) throw this.refusal("read");
+		return this.#store;
+	}
+
+	get journal(): Journal {
+		return this.#journal as Journal;
+	}
+
+	now(): number {
+		return this.options.clock.now();
+	}
+
+	open(store: OpenStore): void {
+		this.#store = store;
+		this.#journal = new Journal(store, this);
+	}
+
+	/** Gives the store back. */
+	async release(): Promise<void> {
+		const store = this.#store;
+		this.#store = null;
+		await store?.[Symbol.asyncDispose]();
+	}
+
+	/** What a call is told that comes when it cannot be served. */
+	refusal(call: string): TurnkeeperError {
+		if (this.#lost) return this.#lost;
+		const why =
+			this.state === "new" || this.state === "starting"
+				? "has not started; await start() first"
+				: this.state === "closing"
+					? "is closing"
+					: "is closed";
+		return new TurnkeeperError(
+			"RUNTIME_CLOSED",
+			`${call}: the runtime ${why}`,
+		);
+	}
+
+	/** Serves an operation on a session, or fails it if the mailbox is full. */
+	post(key: string, operation: Operation): void {
+		const session = this.directory.wake(key);
+		if (session.waiting >= mailboxCapacity && !operation.kept) {
+			operation.failed(
+				new TurnkeeperError(
+					"MAILBOX_FULL",
+					`${mailboxCapacity} calls wait on session ${JSON.stringify(key)}; wait for some of them to be answered`,
+				),
+			);
+			return;
+		}
+		session.post(operation);
+	}
+
+	/** Posts an operation that nobody can repeat. */
+	keep(key: string, operation: Omit<Operation, "failed" | "kept">): void {
+		this.post(key, {
+			...operation,
+			kept: true,
+			failed: (error) => this.projection.trouble(error),
+		});
+	}
+
+	/** A fresh run id if a managed run may start in this turn. */
+	grant(facts: SessionFacts, arrives = false): string | null {
+		return this.state === "open" &&
+			this.options.execute &&
+			(arrives || facts.queue.length > 0)
+			? this.options.runId()
+			: null;
+	}
+
+	/** Keeps and publishes the refusal of a report that no session was asked about. */
+	async refuse({ sessionKey, ...refusal }: StoredRefusal): Promise<void> {
+		await this.journal.refuse({ sessionKey, ...refusal });
+		this.projection.refusal(refusal);
+	}
+
+	overdue(live: LiveRun): void {
+		this.keep(live.ticket.sessionKey, {
+			event: ({ facts }) => ({
+				type: "overdue",
+				at: this.now(),
+				grant: this.grant(facts),
+				ticket: live.ticket,
+			}),
+			committed: () => {},
+		});
+	}
+
+	async committedRow(key: string): Promise<SessionRow | null> {
+		const session = this.directory.find(key);
+		if (session?.committed) return session.row;
+		return readRow(this.store, key);
+	}
+
+	inspect(
+		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
+	): Subscription {
+		const own =
+			typeof observer === "function" ? { next: observer } : { ...observer };
+		this.#inspectors.add(own);
+		for (const session of this.directory.all())
+			if (session.actor) this.#announce(session, [own]);
+		return { unsubscribe: () => this.#inspectors.delete(own) };
+	}
+
+	// ── what a session needs
+
+	get inspected(): boolean {
+		return this.#inspectors.size > 0;
+	}
+
+	gather(turn: Turn, act: () => void): void {
+		this.#gathering = turn;
+		try {
+			act();
+		} finally {
+			this.#gathering = null;
+		}
+	}
+
+	settled(session: LiveSession): Promise<void> {
+		return this.journal.settled(session);
+	}
+
+	hydrated(session: LiveSession): void {
+		if (this.inspected) this.#announce(session, [...this.#inspectors]);
+	}
+
+	made(turn: Turn): void {
+		this.journal.add(turn);
+	}
+
+	rested(session: LiveSession): void {
+		this.directory.settle(session);
+		this.waiting.rest();
+	}
+
+	// ── what the journal says
+
+	committed(turns: readonly Turn[]): void {
+		for (const turn of turns) this.#publish(turn);
+		for (const turn of turns) {
+			this.#follow(turn);
+			turn.operation.committed(turn);
+			this.options.concluded(turn);
+			this.waiting.see(turn);
+		}
+		this.#carryOut(turns);
+		for (const { session } of turns) this.directory.settle(session);
+		this.waiting.rest();
+	}
+
+	failed(
+		session: LiveSession,
+		turns: readonly Turn[],
+		error: TurnkeeperError,
+	): void {
+		this.projection.trouble(error);
+		for (const turn of turns) {
+			// A stop fires its signal even if its commit fails.
+			for (const { run, stop } of turn.stops) this.registry.stop(run, stop);
+			if (turn.operation.kept) this.#again(session.key, turn.operation);
+			else turn.operation.failed(error);
+		}
+		this.directory.settle(session);
+		this.waiting.rest();
+	}
+
+	lost(error: TurnkeeperError): void {
+		if (this.#lost) return;
+		this.#lost = error;
+		this.state = "lost";
+		this.projection.trouble(error);
+		for (const live of this.registry.all())
+			live.controller.abort(error);
+		this.registry.clear();
+		this.waiting.failAll(error);
+	}
+
+	#tries = new WeakMap<Operation, number>();
+
+	#again(key: string, operation: Operation): void {
+		if (this.state === "closed" || this.state === "lost") return;
+		const tries = this.#tries.get(operation) ?? 0;
+		this.#tries.set(operation, tries + 1);
+		const delay = Math.min(firstRetryMs * 2 ** tries, longestRetryMs);
+		this.options.clock.setTimeout(() => {
+			if (this.state !== "closed" && this.state !== "lost")
+				this.post(key, operation);
+		}, delay);
+	}
+
+	#publish(turn: Turn): void {
+		const { before, after, session } = turn;
+		for (const event of turn.inspection) this.#show(event);
+		for (const message of turn.messages)
+			if (message.kind === "message")
+				this.projection.tell({
+					type: "message",
+					sessionKey: session.key,
+					messageId: message.messageId,
+					fate: message.fate,
+					reason: message.reason,
+				});
+		for (const run of turn.runs)
+			if (run.outcome !== null) this.projection.run(run);
+		const ended = endedBy(turn);
+		if (ended) this.projection.generation(ended as never);
+		for (const { sessionKey: _, ...refusal } of turn.refusals)
+			this.projection.refusal(refusal);
+		if (after.version === before.version) return;
+		const row = rowAfter(turn);
+		if (row) this.projection.row(row as never);
+		else if (!before.hidden)
+			this.projection.deleted(session.key, before.generation, after.version);
+	}
+
+	/** The live runs of a session see its committed facts, those of older generations their last ones. */
+	#follow({ after }: Turn): void {
+		if (after.run) {
+			const live = this.registry.get(ticketOf(after.run));
+			if (live) {
+				live.facts = after;
+				live.ticket = ticketOf(after.run);
+			}
+		}
+	}
+
+	#carryOut(turns: readonly Turn[]): void {
+		const starts: { live: LiveRun; start: NonNullable<Turn["start"]> }[] = [];
+		for (const turn of turns) {
+			const { before, after } = turn;
+			if (turn.start) {
+				const live = this.registry.enter(turn.start.run);
+				live.facts = after;
+				if (turn.start.run.driver === "managed")
+					starts.push({ live, start: turn.start });
+			}
+			for (const { run, stop } of turn.stops) this.registry.stop(run, stop);
+			if (after.generation !== before.generation)
+				for (const run of before.reservations)
+					this.registry.leave(run, after.hidden ? "delete" : "reset");
+			for (const run of turn.runs) this.#leave(run, turn);
+		}
+		for (const { live, start } of starts) {
+			// It may have settled within the same commit.
+			if (this.registry.get(live.ticket) !== live) continue;
+			if (live.controller.signal.aborted)
+				this.settle(live, { outcome: "aborted" });
+			else this.options.execute?.(live, start);
+		}
+	}
+
+	#leave(run: RunFacts, { after }: Turn): void {
+		if (run.outcome === null) return;
+		const live = this.registry.get(ticketOf(run));
+		if (!live) return;
+		if (run.generation === after.generation) live.facts = after;
+		// Whoever still works for a run that has settled may stop.
+		this.registry.leave(
+			run,
+			run.stop?.cause ?? (run.outcome === "interrupted" ? "shutdown" : null),
+		);
+	}
+
+	/** A managed run came to its end. */
+	settle(
+		live: LiveRun,
+		end: { outcome: "completed" | "failed" | "aborted"; error?: string },
+	): void {
+		this.keep(live.ticket.sessionKey, {
+			event: ({ facts }) => {
+				const at = this.now();
+				return {
+					type: "settled",
+					at,
+					grant: this.grant(facts),
+					ticket: live.ticket,
+					end: { at, stoppedBy: live.stoppedBy ?? undefined, ...end },
+				};
+			},
+			committed: () => {},
+		});
+	}
+
+	/** An inspector that starts to look is told of the actors that are there. */
+	#announce(
+		{ actor }: LiveSession,
+		observers: readonly Observer<InspectionEvent>[],
+	): void {
+		if (!actor) return;
+		const children = Object.values(actor.getSnapshot().children);
+		for (const actorRef of [actor, ...children]) {
+			if (!actorRef) continue;
+			const common = { rootId: actor.sessionId, actorRef };
+			const events = [
+				{ type: "@xstate.actor", ...common },
+				{
+					type: "@xstate.snapshot",
+					...common,
+					event: { type: "xstate.init" },
+					snapshot: actorRef.getSnapshot(),
+				},
+			] as unknown as InspectionEvent[];
+			for (const event of events) this.#show(event, observers);
+		}
+	}
+
+	#show(
+		event: InspectionEvent,
+		observers: Iterable<Observer<InspectionEvent>> = this.#inspectors,
+	): void {
+		for (const observer of [...observers]) {
+			try {
+				observer.next?.(event);
+			} catch (error) {
+				this.options.logger.error(
+					{ error },
+					`an inspector threw (${errorText(error)}); the others are told all the same`,
+				);
+			}
+		}
+	}
+}

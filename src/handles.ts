@@ -1,0 +1,224 @@
+/** Owns what a run's driver holds in its hands. A handle acts through the engine and keeps no fact of its own. */
+import {
+	type Message,
+	rowOf,
+	type SessionFacts,
+	type SessionRow,
+} from "../machines/facts.ts";
+import { addUsage } from "../machines/lifecycle.ts";
+import type { Verdict } from "../machines/report.ts";
+import { ownsRun, type RunFacts, stepRun } from "../machines/run.ts";
+import type { RunTicket } from "../machines/ticket.ts";
+import { checkOptionalName, shown } from "./arguments.ts";
+import type { Engine } from "./engine.ts";
+import { errorText, TurnkeeperError } from "./errors.ts";
+import type { LiveRun } from "./registry.ts";
+import type { Reports } from "./reports.ts";
+import type { AdmittedRun, ManagedRun, Run } from "./runtime.ts";
+import type { LiveSession } from "./session.ts";
+
+class RunHandle<Meta> implements Run<Meta> {
+	protected readonly engine: Engine<Meta>;
+	protected readonly live: LiveRun;
+
+	constructor(engine: Engine<Meta>, live: LiveRun) {
+		this.engine = engine;
+		this.live = live;
+	}
+
+	get ticket(): RunTicket {
+		return this.live.ticket;
+	}
+
+	get signal(): AbortSignal {
+		return this.live.controller.signal;
+	}
+
+	get row(): SessionRow<Meta> {
+		return rowOf<Meta>(this.live.facts as SessionFacts);
+	}
+
+	usage(tokens: { inputTokens?: number; outputTokens?: number }): void {
+		const inputTokens = count(tokens?.inputTokens);
+		const outputTokens = count(tokens?.outputTokens);
+		if (inputTokens === 0 && outputTokens === 0) return;
+		countUsage(this.engine, this.ticket, { inputTokens, outputTokens });
+	}
+
+	async rotate(options: { sessionId?: string } = {}): Promise<RunTicket> {
+		const { engine, live } = this;
+		const given = checkOptionalName(options.sessionId, "sessionId");
+		const { sessionKey, generation, runId } = live.ticket;
+		if (live.controller.signal.aborted) throw staleRun(live.ticket);
+		return new Promise((resolve, reject) => {
+			engine.post(sessionKey, {
+				event: () => ({
+					type: "rotate",
+					at: engine.now(),
+					ticket: live.ticket,
+					sessionId:
+						given ?? engine.options.sessionId(sessionKey, generation, "rotate"),
+				}),
+				committed: ({ reply, after }) => {
+					if (reply?.result === "done" && after.run?.runId === runId)
+						resolve(live.ticket);
+					else reject(staleRun(live.ticket));
+				},
+				failed: reject,
+			});
+		});
+	}
+}
+
+/** The handle of a run that this runtime executes. */
+export class ManagedHandle<Input, Meta>
+	extends RunHandle<Meta>
+	implements ManagedRun<Input, Meta>
+{
+	readonly messages: readonly Message<Input>[];
+
+	constructor(
+		engine: Engine<Meta>,
+		live: LiveRun,
+		messages: readonly Message<Input>[],
+	) {
+		super(engine, live);
+		this.messages = messages;
+	}
+}
+
+/** The handle of a run that the host drives. */
+export class AdmittedHandle<Meta>
+	extends RunHandle<Meta>
+	implements AdmittedRun<Meta>
+{
+	readonly #reports: Reports<Meta>;
+
+	constructor(engine: Engine<Meta>, live: LiveRun, reports: Reports<Meta>) {
+		super(engine, live);
+		this.#reports = reports;
+	}
+
+	start(options: { startedAt?: number } = {}): Promise<Verdict> {
+		return this.#reports.take({ ...this.ticket, phase: "start", ...options });
+	}
+
+	end(
+		options: Parameters<AdmittedRun["end"]>[0] = {},
+	): Promise<Verdict> {
+		return this.#reports.take({ ...this.ticket, phase: "end", ...options });
+	}
+
+	fail(
+		error: unknown,
+		options: Parameters<AdmittedRun["fail"]>[1] = {},
+	): Promise<Verdict> {
+		return this.#reports.take({
+			...this.ticket,
+			phase: "error",
+			error: errorText(error),
+			...options,
+		});
+	}
+
+	/** Without an end it settles 'interrupted'; a reservation is given up. */
+	async [Symbol.asyncDispose](): Promise<void> {
+		const { engine, live } = this;
+		if (engine.state === "closed" || engine.state === "lost") return;
+		const { ticket } = live;
+		return new Promise((resolve) => {
+			engine.keep(ticket.sessionKey, {
+				event: ({ facts }) => {
+					const at = engine.now();
+					const reserved = facts.reservations.some(
+						({ runId, attempt, generation }) =>
+							runId === ticket.runId &&
+							attempt === ticket.attempt &&
+							generation === ticket.generation,
+					);
+					return reserved
+						? {
+								type: "abort",
+								at,
+								cause: "shutdown",
+								reason: "its host let it go",
+								deadline: at,
+								queued: "keep",
+								expect: { runId: ticket.runId },
+							}
+						: {
+								type: "settled",
+								at,
+								grant: engine.grant(facts),
+								ticket,
+								end: { at, outcome: "interrupted" },
+							};
+				},
+				committed: () => resolve(),
+			});
+		});
+	}
+}
+
+function count(tokens: unknown): number {
+	return typeof tokens === "number" && tokens > 0 && Number.isFinite(tokens)
+		? tokens
+		: 0;
+}
+
+export function staleRun(ticket: RunTicket): TurnkeeperError {
+	return new TurnkeeperError(
+		"STALE_RUN",
+		`run ${shown(ticket.runId)} of session ${shown(ticket.sessionKey)} (generation ${ticket.generation}) is not live any more; only a live run that was not told to stop may do this`,
+	);
+}
+
+/** Usage always counts: to the live run, to one that drains, or in the record of one that settled. */
+function countUsage<Meta>(
+	engine: Engine<Meta>,
+	ticket: RunTicket,
+	used: { readonly inputTokens: number; readonly outputTokens: number },
+): void {
+	if (engine.state === "closed" || engine.state === "lost") return;
+	let settled: RunFacts | null = null;
+	let archived: Awaited<ReturnType<typeof engine.store.generation>> = null;
+	engine.keep(ticket.sessionKey, {
+		prepare: (session) => {
+			if (isUnsettled(session, ticket)) return undefined;
+			return (async () => {
+				await engine.settled(session);
+				const { sessionKey, runId, generation, attempt } = ticket;
+				const kept = await engine.store.runsNamed(runId, sessionKey);
+				settled =
+					kept.find(
+						(run) => run.generation === generation && run.attempt === attempt,
+					) ?? null;
+				archived =
+					generation === session.facts.generation
+						? null
+						: await engine.store.generation(sessionKey, generation);
+			})();
+		},
+		event: (session) =>
+			settled && settled.generation !== session.facts.generation
+				? null
+				: { type: "usage", at: engine.now(), ticket, ...used },
+		amend: (turn) => {
+			if (!settled) return;
+			turn.runs.push(stepRun(settled, { type: "usage", ...used }));
+			if (archived)
+				turn.generations.push({
+					...archived,
+					row: addUsage(archived.row, used),
+				});
+		},
+		committed: () => {},
+	});
+}
+
+function isUnsettled({ facts }: LiveSession, ticket: RunTicket): boolean {
+	return (
+		(facts.run !== null && ownsRun(facts.run, ticket)) ||
+		facts.draining.some(({ run }) => ownsRun(run, ticket))
+	);
+}

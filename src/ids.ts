@@ -1,0 +1,21 @@
+/** Owns fresh ids. Never reused; those of runs and messages rise with time, which keeps the store's indexes small. */
+import { randomBytes, randomUUID } from "node:crypto";
+
+const process = randomBytes(6).toString("hex");
+let last = 0;
+let count = 0;
+
+/**
+ * An id that sorts after all that this process made before, whatever the clock does.
+ *
+ * @example risingId() // "0mhq8v2kx-0000001-9f86d081884c"
+ */
+export function risingId(): string {
+	last = Math.max(last, Date.now());
+	count += 1;
+	return `${last.toString(36).padStart(9, "0")}-${count.toString(36).padStart(7, "0")}-${process}`;
+}
+
+export function freshSessionId(): string {
+	return randomUUID();
+}

@@ -1,0 +1,59 @@
+/** Entry point `turnkeeper`: the runtime, its contract and its errors. */
+export type { OverlapMode } from "../machines/events.ts";
+export type {
+	ArchivedGeneration,
+	EndedGeneration,
+	Expectation,
+	Message,
+	SessionRow,
+	SessionStatus,
+} from "../machines/facts.ts";
+export type { JsonValue } from "../machines/json.ts";
+export type {
+	LifecycleReport,
+	Refusal,
+	Verdict,
+	VerdictKind,
+} from "../machines/report.ts";
+export type { RunRecord, Usage } from "../machines/run.ts";
+export type { RunOutcome, RunTicket, StopCause } from "../machines/ticket.ts";
+export type { Clock } from "./clock.ts";
+export { createSessionRuntime } from "./embedded.ts";
+export { type ErrorCode, RunAborted, TurnkeeperError } from "./errors.ts";
+export type { Logger } from "./logger.ts";
+export type {
+	AdmitOptions,
+	AdmittedRun,
+	Answer,
+	EmbeddedRuntime,
+	ImportedSession,
+	ManagedRun,
+	OverlapPolicy,
+	ResetOptions,
+	Run,
+	RuntimeEvent,
+	RuntimeOptions,
+	RuntimeStats,
+	Schemas,
+	SendOptions,
+	SendReceipt,
+	SessionRuntime,
+	Settled,
+	StopOptions,
+	StopReport,
+} from "./runtime.ts";
+export type {
+	Batch,
+	ListQuery,
+	LoadedSession,
+	OpenStore,
+	Page,
+	PageQuery,
+	SessionStore,
+	SessionWrite,
+	StoredMessage,
+	StoredRefusal,
+	StoreReader,
+	UnreadableRow,
+} from "./store.ts";
+export { UnreadableSession, VersionConflict } from "./store.ts";

@@ -1,0 +1,294 @@
+/**
+ * Owns the way to the store: the turns of all sessions that moved in one tick go into one transaction, one commit is in flight at a
+ * time, and whatever a turn asked for happens after its commit. A failed batch is tried again session by session, so that one bad
+ * record fails one session. Never decides what a turn means.
+ */
+import { errorText, TurnkeeperError } from "./errors.ts";
+import type { LiveSession } from "./session.ts";
+import type { OpenStore, SessionWrite, StoredRefusal } from "./store.ts";
+import { changesSession, type Turn } from "./turn.ts";
+
+export interface JournalHost {
+	/** These turns hold, in the order in which they were made. */
+	committed(turns: readonly Turn[]): void;
+	/** These turns, all of one session, do not hold. */
+	failed(
+		session: LiveSession,
+		turns: readonly Turn[],
+		error: TurnkeeperError,
+	): void;
+	/** Somebody else has written to the store: it is no longer ours. */
+	lost(error: TurnkeeperError): void;
+}
+
+interface Loose {
+	readonly refusal: StoredRefusal;
+	readonly resolve: () => void;
+	readonly reject: (error: TurnkeeperError) => void;
+}
+
+/** Turns in one transaction; more wait for the next. */
+const largestBatch = 5000;
+const measured = 1000;
+
+export class Journal {
+	#store: OpenStore;
+	#host: JournalHost;
+	#open: Turn[] = [];
+	/** Refusals of reports that no session was asked about. */
+	#loose: Loose[] = [];
+	#scheduled = false;
+	#flushing: Promise<void> | null = null;
+	#waiters: { session: LiveSession | null; done: () => void }[] = [];
+	#commits = 0;
+	#rows = 0;
+	#took: number[] = [];
+
+	constructor(store: OpenStore, host: JournalHost) {
+		this.#store = store;
+		this.#host = host;
+	}
+
+	add(turn: Turn): void {
+		turn.session.pending += 1;
+		this.#open.push(turn);
+		this.#schedule();
+	}
+
+	/** Resolves once a refusal that belongs to no turn is kept. */
+	refuse(refusal: StoredRefusal): Promise<void> {
+		const { promise, resolve, reject } = Promise.withResolvers<void>();
+		this.#loose.push({ refusal, resolve, reject });
+		this.#schedule();
+		return promise;
+	}
+
+	#schedule(): void {
+		if (this.#scheduled || this.#flushing) return;
+		this.#scheduled = true;
+		setImmediate(() => {
+			this.#scheduled = false;
+			void this.#flush();
+		});
+	}
+
+	/** Resolves when nothing of this session, or of any, waits for a commit. */
+	settled(session: LiveSession | null): Promise<void> {
+		if (this.#isSettled(session)) return Promise.resolve();
+		const { promise, resolve } = Promise.withResolvers<void>();
+		this.#waiters.push({ session, done: resolve });
+		return promise;
+	}
+
+	get stats() {
+		const sorted = [...this.#took].sort((a, b) => a - b);
+		const at = (share: number) =>
+			sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
+		return {
+			commits: this.#commits,
+			rowsPerCommit: this.#commits === 0 ? 0 : this.#rows / this.#commits,
+			commitMs: { p50: at(0.5), p99: at(0.99) },
+		};
+	}
+
+	#isSettled(session: LiveSession | null): boolean {
+		return session
+			? session.pending === 0
+			: this.#open.length === 0 &&
+					this.#loose.length === 0 &&
+					this.#flushing === null;
+	}
+
+	#flush(): Promise<void> {
+		this.#flushing ??= this.#run().finally(() => {
+			this.#flushing = null;
+			this.#wake();
+		});
+		return this.#flushing;
+	}
+
+	async #run(): Promise<void> {
+		while (this.#open.length > 0 || this.#loose.length > 0) {
+			const turns = this.#open.splice(0, largestBatch);
+			const loose = this.#loose.splice(0, largestBatch);
+			await this.#commit(turns, loose);
+			this.#wake();
+			// Calls that the commit set off join the next batch together.
+			if (this.#open.length > 0)
+				await new Promise<void>((next) => setImmediate(next));
+		}
+	}
+
+	#wake(): void {
+		if (this.#waiters.length === 0) return;
+		const waiting = this.#waiters;
+		this.#waiters = [];
+		for (const waiter of waiting)
+			if (this.#isSettled(waiter.session)) waiter.done();
+			else this.#waiters.push(waiter);
+	}
+
+	async #commit(
+		turns: readonly Turn[],
+		loose: readonly Loose[],
+	): Promise<void> {
+		const groups = groupBySession(turns);
+		const sessions = [...groups]
+			.map(([session, own]) => write(session, own))
+			.filter((one) => one !== null);
+		const refusals = [
+			...refusalsOf(turns),
+			...loose.map(({ refusal }) => refusal),
+		];
+		if (sessions.length === 0 && refusals.length === 0) {
+			this.#conclude(turns);
+			return;
+		}
+		const began = performance.now();
+		try {
+			await this.#store.commit({ sessions, refusals });
+		} catch (error) {
+			for (const [session, own] of groups)
+				await this.#retry(session, own, error);
+			for (const one of loose) await this.#retryLoose(one);
+			return;
+		}
+		this.#measure(performance.now() - began, sessions.length);
+		this.#conclude(turns);
+		for (const { resolve } of loose) resolve();
+	}
+
+	async #retryLoose({ refusal, resolve, reject }: Loose): Promise<void> {
+		try {
+			await this.#store.commit({ sessions: [], refusals: [refusal] });
+			resolve();
+		} catch (cause) {
+			reject(
+				new TurnkeeperError(
+					"STORE_FAILED",
+					`the refusal of a report could not be stored (${errorText(cause)})`,
+					{ cause },
+				),
+			);
+		}
+	}
+
+	/** After any failure the versions are read back, because a commit may fail after it took effect. */
+	async #retry(
+		session: LiveSession,
+		turns: readonly Turn[],
+		cause: unknown,
+	): Promise<void> {
+		const change = write(session, turns);
+		let failure = cause;
+		try {
+			if (!change || (await this.#isUnwritten(change))) {
+				await this.#store.commit({
+					sessions: change ? [change] : [],
+					refusals: refusalsOf(turns),
+				});
+			}
+			this.#conclude(turns);
+			return;
+		} catch (error) {
+			failure = error;
+		}
+		try {
+			if (change?.facts && !(await this.#isUnwritten(change))) {
+				this.#conclude(turns);
+				return;
+			}
+		} catch (error) {
+			failure = error;
+		}
+		this.#fail(session, turns, failure);
+	}
+
+	/** Whether the store stands where the change begins. It may stand where the change ends; anywhere else, it is not ours. */
+	async #isUnwritten(change: SessionWrite): Promise<boolean> {
+		const found = await this.#store.version(change.sessionKey);
+		if (found === change.baseVersion) return true;
+		if (change.facts && found === change.facts.version) return false;
+		const error = new TurnkeeperError(
+			"STORE_LOCKED",
+			`session ${JSON.stringify(change.sessionKey)} is at version ${found} in the store, which this owner never wrote (it wrote ${change.baseVersion}); another process has taken the store over`,
+		);
+		this.#host.lost(error);
+		throw error;
+	}
+
+	#fail(
+		session: LiveSession,
+		turns: readonly Turn[],
+		cause: unknown,
+	): void {
+		const above = this.#open.filter((turn) => turn.session === session);
+		this.#open = this.#open.filter((turn) => turn.session !== session);
+		session.drop();
+		const error =
+			cause instanceof TurnkeeperError && cause.code === "STORE_LOCKED"
+				? cause
+				: new TurnkeeperError(
+						"STORE_FAILED",
+						`the change to session ${JSON.stringify(session.key)} could not be stored (${errorText(cause)}); nothing of it holds, and the session goes on from its last commit`,
+						{ cause },
+					);
+		this.#host.failed(session, [...turns, ...above], error);
+	}
+
+	#conclude(turns: readonly Turn[]): void {
+		for (const turn of turns) {
+			const { session } = turn;
+			session.pending -= 1;
+			session.committed = turn.after;
+			if (session.pending === 0) {
+				session.uncommittedMessages.clear();
+				session.uncommittedRuns.clear();
+			}
+		}
+		this.#host.committed(turns);
+	}
+
+	#measure(took: number, rows: number): void {
+		this.#commits += 1;
+		this.#rows += rows;
+		if (this.#took.length === measured)
+			this.#took[this.#commits % measured] = took;
+		else this.#took.push(took);
+	}
+}
+
+function groupBySession(turns: readonly Turn[]): Map<LiveSession, Turn[]> {
+	const groups = new Map<LiveSession, Turn[]>();
+	for (const turn of turns) {
+		const own = groups.get(turn.session);
+		if (own) own.push(turn);
+		else groups.set(turn.session, [turn]);
+	}
+	return groups;
+}
+
+function refusalsOf(turns: readonly Turn[]): StoredRefusal[] {
+	return turns.flatMap((turn) => turn.refusals);
+}
+
+/** All that the turns of one session write together, or null if that is nothing. */
+function write(
+	session: LiveSession,
+	turns: readonly Turn[],
+): SessionWrite | null {
+	if (!turns.some(changesSession)) return null;
+	const first = turns[0] as Turn;
+	const last = turns[turns.length - 1] as Turn;
+	const purges = turns.map((turn) => turn.purgeBefore ?? 0);
+	const purgeBefore = Math.max(...purges);
+	return {
+		sessionKey: session.key,
+		baseVersion: first.before.version,
+		facts: last.after === first.before ? null : last.after,
+		runs: turns.flatMap((turn) => turn.runs),
+		generations: turns.flatMap((turn) => turn.generations),
+		messages: turns.flatMap((turn) => turn.messages),
+		purgeBefore: purgeBefore > 0 ? purgeBefore : null,
+	};
+}

@@ -1,0 +1,327 @@
+/** Owns the way of a lifecycle report to its verdict: whose run it means, wherever that run stands. Every report gets one. */
+import type { ArchivedGeneration } from "../machines/facts.ts";
+import { notJson } from "../machines/json.ts";
+import {
+	contradictionOf,
+	findRun,
+	judgeStored,
+	type Judgement,
+	type LifecycleReport,
+	matchesRun,
+	type Refusal,
+	type Verdict,
+} from "../machines/report.ts";
+import { type RunFacts, ticketOf } from "../machines/run.ts";
+import { addUsage } from "../machines/lifecycle.ts";
+import { shown } from "./arguments.ts";
+import type { Engine } from "./engine.ts";
+import type { LiveSession, Operation } from "./session.ts";
+import type { StoredRefusal } from "./store.ts";
+import { rowAfter, type Turn } from "./turn.ts";
+
+export class Reports<Meta> {
+	readonly #engine: Engine<Meta>;
+
+	constructor(engine: Engine<Meta>) {
+		this.#engine = engine;
+	}
+
+	async take(given: LifecycleReport): Promise<Verdict> {
+		const engine = this.#engine;
+		if (engine.state !== "open" && engine.state !== "closing")
+			throw engine.refusal("report");
+		const problem = problemOf(given);
+		const report = problem ? asJson(given) : clean(given);
+		if (problem) return this.#refuse(keyIn(given), report, "refused", problem);
+		const keys = await this.#keysOf(report);
+		const [key] = keys;
+		if (key === undefined)
+			return this.#refuse(
+				null,
+				report,
+				"unknown",
+				`no run ${shown(report.runId)} was ever admitted`,
+			);
+		if (keys.length > 1)
+			return this.#refuse(
+				null,
+				report,
+				"refused",
+				`run ${shown(report.runId)} exists in ${keys.length} sessions (${keys.slice(0, 3).map(shown).join(", ")}…); say which by sessionKey`,
+			);
+		return this.#judge(key, report);
+	}
+
+	/** The sessions that know such a run; the one that was named, if one was. */
+	async #keysOf(report: LifecycleReport): Promise<readonly string[]> {
+		if (report.sessionKey !== undefined) return [report.sessionKey];
+		const engine = this.#engine;
+		// What was admitted or settled a moment ago is in the store once nothing waits for a commit.
+		await engine.journal.settled(null);
+		const keys = new Set(engine.registry.keysOf(report.runId));
+		for (const run of await engine.store.runsNamed(report.runId))
+			keys.add(run.sessionKey);
+		return [...keys];
+	}
+
+	#judge(key: string, report: LifecycleReport): Promise<Verdict> {
+		const engine = this.#engine;
+		let stored: Stored | null = null;
+		return this.#ask(key, report, {
+			prepare: (session) => {
+				stored = null;
+				if (findRun(session.facts, report)) return undefined;
+				return judgeElsewhere(engine, session, report).then((found) => {
+					stored = found;
+				});
+			},
+			event: ({ facts }) =>
+				stored
+					? null
+					: {
+							type: "report",
+							at: engine.now(),
+							grant: engine.grant(facts),
+							report,
+						},
+			amend: (turn) => {
+				if (!stored) return;
+				const { run, ...rest } = stored.judgement;
+				const ticket = run ? ticketOf(run) : null;
+				turn.reply = { result: "verdict", ...rest, ticket };
+				if (rest.verdict !== "archived" || !run) return;
+				turn.runs.push(run);
+				if (stored.generation) turn.generations.push(stored.generation);
+			},
+		});
+	}
+
+	/** A verdict that needs no session's word. */
+	async #refuse(
+		sessionKey: string | null,
+		report: LifecycleReport,
+		verdict: Refusal["verdict"],
+		reason: string,
+	): Promise<Verdict> {
+		const engine = this.#engine;
+		const row = sessionKey ? await engine.committedRow(sessionKey) : null;
+		await engine.refuse({
+			at: engine.now(),
+			verdict,
+			reason,
+			report,
+			current: row?.activeRun ?? null,
+			sessionKey,
+		});
+		return { verdict, reason, ticket: null, row };
+	}
+
+	#ask(
+		key: string,
+		report: LifecycleReport,
+		parts: Pick<Operation, "prepare" | "event" | "amend">,
+	): Promise<Verdict> {
+		const engine = this.#engine;
+		return new Promise((resolve, reject) => {
+			engine.post(key, {
+				...parts,
+				amend: (turn) => {
+					parts.amend?.(turn);
+					const refusal = refusalOf(turn, report, engine.now());
+					if (refusal) turn.refusals.push(refusal);
+				},
+				committed: (turn) => resolve(verdictOf(turn)),
+				failed: reject,
+			});
+		});
+	}
+}
+
+function verdictOf(turn: Turn): Verdict {
+	const { reply } = turn;
+	const verdict =
+		reply?.result === "verdict"
+			? reply
+			: { verdict: "refused" as const, reason: "no verdict", ticket: null };
+	return {
+		verdict: verdict.verdict,
+		reason: verdict.reason,
+		ticket: verdict.ticket,
+		row: rowAfter(turn),
+	};
+}
+
+function refusalOf(
+	turn: Turn,
+	report: LifecycleReport,
+	at: number,
+): StoredRefusal | null {
+	const { reply, before } = turn;
+	if (reply?.result !== "verdict" || reply.verdict === "applied") return null;
+	return {
+		at,
+		verdict: reply.verdict,
+		reason: reply.reason,
+		report,
+		current: before.run ? ticketOf(before.run) : null,
+		sessionKey: before.version > 0 ? before.sessionKey : null,
+	};
+}
+
+/** A verdict on a run that no longer is, or never was, unsettled in its session; with what it completes. */
+interface Stored {
+	readonly judgement: Judgement;
+	/** The archived generation with the usage that came late. */
+	readonly generation: ArchivedGeneration | null;
+}
+
+async function judgeElsewhere<Meta>(
+	engine: Engine<Meta>,
+	session: LiveSession,
+	report: LifecycleReport,
+): Promise<Stored> {
+	await engine.settled(session);
+	const kept = await engine.store.runsNamed(report.runId, session.key);
+	const latest = kept
+		.filter((run) => matchesRun(run, report))
+		.reduce<RunFacts | null>(
+			(best, run) => (best && best.attempt >= run.attempt ? best : run),
+			null,
+		);
+	if (!latest)
+		return {
+			judgement: mismatch([...inSession(session, report), ...kept], report),
+			generation: null,
+		};
+	const judgement = judgeStored(latest, report, engine.now());
+	const { verdict, run } = judgement;
+	if (verdict !== "archived" || !run) return { judgement, generation: null };
+	const ended = await engine.store.generation(session.key, run.generation);
+	const used = {
+		inputTokens: run.inputTokens - latest.inputTokens,
+		outputTokens: run.outputTokens - latest.outputTokens,
+	};
+	return {
+		judgement,
+		generation: ended && { ...ended, row: addUsage(ended.row, used) },
+	};
+}
+
+function inSession({ facts }: LiveSession, { runId }: LifecycleReport) {
+	const draining = facts.draining.map(({ run }) => run);
+	return [facts.run, ...facts.reservations, ...draining].filter(
+		(run): run is RunFacts => run?.runId === runId,
+	);
+}
+
+/** The verdict where no run matches: unknown, or at odds with the one of that name. */
+function mismatch(
+	named: readonly RunFacts[],
+	report: LifecycleReport,
+): Judgement {
+	const [run] = named;
+	const id = shown(report.runId);
+	if (!run)
+		return {
+			verdict: "unknown",
+			reason: `no run ${id} was ever admitted on session ${shown(report.sessionKey)}`,
+			run: null,
+		};
+	const field = contradictionOf(run, report) as
+		| "sessionId"
+		| "generation"
+		| "attempt";
+	return {
+		verdict: "refused",
+		reason: `${field} is ${shown(report[field])}, but run ${id} has ${shown(ticketOf(run)[field])}`,
+		run,
+	};
+}
+
+const phases = ["start", "end", "error"];
+const outcomes = ["completed", "aborted", "timeout"];
+
+/** What is wrong with a report, in a sentence, or null. */
+function problemOf(report: unknown): string | null {
+	if (typeof report !== "object" || report === null)
+		return `the report is ${shown(report)}; it must be an object with runId and phase`;
+	const given = report as Record<string, unknown>;
+	if (typeof given.runId !== "string" || given.runId === "")
+		return `runId is ${shown(given.runId)}; it must be the id of a run`;
+	if (!phases.includes(given.phase as string))
+		return `phase is ${shown(given.phase)}; it must be one of ${phases.join(", ")}`;
+	for (const name of ["sessionKey", "sessionId"])
+		if (
+			given[name] !== undefined &&
+			(typeof given[name] !== "string" || given[name] === "")
+		)
+			return `${name} is ${shown(given[name])}; it must be a string, or left out`;
+	for (const name of ["generation", "attempt", "startedAt", "endedAt"])
+		if (given[name] !== undefined && !Number.isFinite(given[name]))
+			return `${name} is ${shown(given[name])}; it must be a number, or left out`;
+	if (given.phase === "error" && typeof given.error !== "string")
+		return `error is ${shown(given.error)}; it must be the error's text`;
+	if (
+		given.phase === "end" &&
+		given.outcome !== undefined &&
+		!outcomes.includes(given.outcome as string)
+	)
+		return `outcome is ${shown(given.outcome)}; it must be one of ${outcomes.join(", ")}`;
+	if (given.usage !== undefined) {
+		if (typeof given.usage !== "object" || given.usage === null)
+			return `usage is ${shown(given.usage)}; it must be { inputTokens, outputTokens }`;
+		for (const name of ["inputTokens", "outputTokens"]) {
+			const tokens = (given.usage as Record<string, unknown>)[name];
+			if (
+				tokens !== undefined &&
+				!(Number.isFinite(tokens) && (tokens as number) >= 0)
+			)
+				return `usage.${name} is ${shown(tokens)}; it must be a number, 0 or more`;
+		}
+	}
+	return null;
+}
+
+function keyIn(report: unknown): string | null {
+	const key = (report as { sessionKey?: unknown } | null)?.sessionKey;
+	return typeof key === "string" && key !== "" ? key : null;
+}
+
+/** The fields that a report has; unknown ones are ignored. */
+function clean(given: LifecycleReport): LifecycleReport {
+	const fields = [
+		"runId",
+		"sessionKey",
+		"sessionId",
+		"generation",
+		"attempt",
+		"phase",
+		"outcome",
+		"error",
+		"startedAt",
+		"endedAt",
+		"usage",
+	];
+	const report: Record<string, unknown> = {};
+	for (const name of fields) {
+		const value = (given as unknown as Record<string, unknown>)[name];
+		if (value !== undefined) report[name] = value;
+	}
+	if (given.phase !== "start" && given.usage) {
+		const { inputTokens, outputTokens } = given.usage;
+		report.usage = {
+			...(inputTokens === undefined ? {} : { inputTokens }),
+			...(outputTokens === undefined ? {} : { outputTokens }),
+		};
+	}
+	return report as unknown as LifecycleReport;
+}
+
+/** A malformed report as far as it can be kept. */
+function asJson(report: unknown): LifecycleReport {
+	return (
+		notJson(report, "") === null
+			? JSON.parse(JSON.stringify(report ?? null))
+			: { unreadable: shown(report) }
+	) as LifecycleReport;
+}

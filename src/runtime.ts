@@ -1,0 +1,345 @@
+/**
+ * Owns the contract of the public surface: what a host may call and what it is told. Nothing here runs.
+ *
+ * One rule for refusals: intake (`send`, `admit`, and what a run does) throws a TurnkeeperError, because an unread refusal would be
+ * lost work; commands and reports answer, because late ones are normal.
+ */
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { ReadonlyAtom } from "@xstate/store";
+import type { InspectionEvent, Observer, Subscription } from "xstate";
+import type { OverlapMode } from "../machines/events.ts";
+import type {
+	EndedGeneration,
+	Expectation,
+	Message,
+	SessionRow,
+} from "../machines/facts.ts";
+import type { JsonValue } from "../machines/json.ts";
+import type { LifecycleReport, Refusal, Verdict } from "../machines/report.ts";
+import type { RunRecord, Usage } from "../machines/run.ts";
+import type { RunOutcome, RunTicket } from "../machines/ticket.ts";
+import type { Clock } from "./clock.ts";
+import type { TurnkeeperError } from "./errors.ts";
+import type { Logger } from "./logger.ts";
+import type { ListQuery, Page, PageQuery, SessionStore } from "./store.ts";
+
+export interface Schemas<Input, Output, Meta> {
+	/** Checked at `send`, and again when a stored message is taken by a newer version of the host. Any Standard Schema. */
+	readonly input: StandardSchemaV1<unknown, Input>;
+	/** A run whose output it refuses fails. */
+	readonly output?: StandardSchemaV1<unknown, Output>;
+	/** Checked wherever the host's own fields are given, and on the result of a `patch`. */
+	readonly meta?: StandardSchemaV1<unknown, Meta>;
+}
+
+export interface OverlapPolicy {
+	readonly mode: OverlapMode;
+	/** Most waiting messages of one session; one more is refused with MAILBOX_FULL. Default 1000. */
+	readonly capacity?: number;
+}
+
+export interface RuntimeOptions<Input, Output, Meta> {
+	/** `sqliteStore("sessions.db")`, or `memoryStore()` for those who choose to forget. */
+	store: SessionStore;
+	schemas?: Schemas<Input, Output, Meta>;
+	/** Executes managed runs. Leave out when the host runs its agent itself (`admit`, `report`). */
+	execute?: (run: ManagedRun<Input, Meta>) => Promise<Output> | Output;
+	/** What a message gets that arrives while the session is busy. reject: refused · enqueue: one run each, in order. Default 'enqueue'. */
+	overlap?: OverlapMode | OverlapPolicy;
+	/** How long a stopped run may take to settle before it is abandoned, in ms. Default 5000. */
+	graceMs?: number;
+	/** Which host fields a new generation keeps. Default: none. One that throws is logged and counts as the default. */
+	carryOver?: (meta: Meta, cause: "reset") => Meta;
+	/** Idle sessions leave memory after this time, in ms. Default 60_000. */
+	passivateAfterMs?: number;
+	/** Most session actors in memory while idle. Default 10_000. */
+	maxResident?: number;
+	clock?: Clock;
+	ids?: {
+		sessionId?(for_: {
+			sessionKey: string;
+			generation: number;
+			cause: "first" | "reset" | "rotate";
+		}): string;
+		/** Ids that rise with time keep the store's index small. */
+		runId?(): string;
+	};
+	/** pino's shape. Default: warnings and errors to the console. */
+	logger?: Logger;
+}
+
+export interface SendOptions<Meta> {
+	/** The same id again on this key is a duplicate: nothing runs twice. Default: a fresh one. */
+	messageId?: string;
+	overlap?: OverlapMode;
+	/** Replaces the host's own fields. */
+	meta?: Meta;
+	/** Checked now; generation and session id also when a reset keeps the message in line. */
+	expect?: Expectation;
+}
+
+export interface AdmitOptions<Meta> {
+	runId?: string;
+	/** The session takes it on. Need not be new. */
+	sessionId?: string;
+	/** A ticket that holds no slot until its start is reported. */
+	reserve?: boolean;
+	meta?: Meta;
+	expect?: Expectation;
+}
+
+export interface StopOptions {
+	reason?: string;
+	/** Instead of the runtime's, for what this stops. */
+	graceMs?: number;
+	/** What becomes of the messages that wait. */
+	queued?: "keep" | "drop";
+	expect?: Expectation;
+}
+
+export interface ResetOptions<Meta> extends StopOptions {
+	/** Makes a redelivered /new harmless: the same id again is 'nothing'. */
+	messageId?: string;
+	/** Of the new generation. Need not be new: hosts exist that keep theirs across a reset. */
+	sessionId?: string;
+	/** What the new generation starts with, instead of `carryOver`. */
+	meta?: Meta;
+}
+
+/** What holds on every engine. */
+export interface SessionRuntime<
+	Input = JsonValue,
+	Output = unknown,
+	Meta = JsonValue,
+> extends AsyncDisposable {
+	/** Opens the store, settles what the last process left, then lets the queues go on. */
+	start(): Promise<this>;
+	/** Stops intake, then stops or awaits what runs, commits, releases the store. Default 'abort'. graceMs bounds both. Idempotent. */
+	close(options?: {
+		runs?: "abort" | "await";
+		graceMs?: number;
+	}): Promise<void>;
+
+	/**
+	 * Resolves once the message is durable.
+	 *
+	 * @example const { settled } = await runtime.send("telegram:42", { text: "hello" }, { messageId: update.id });
+	 * @throws SESSION_BUSY, MAILBOX_FULL, STALE_EXPECTATION, INVALID_ARGUMENT, INVALID_INPUT, STORE_FAILED, RUNTIME_CLOSED
+	 */
+	send(
+		sessionKey: string,
+		input: Input,
+		options?: SendOptions<Meta>,
+	): Promise<SendReceipt<Output>>;
+
+	/**
+	 * For hosts that run their agent themselves: a live run, or with `reserve` a ticket that holds no slot until its start is reported.
+	 * A live run id again: the same run; a settled one: a new attempt.
+	 *
+	 * @example await using run = await runtime.admit("telegram:42"); … await run.end({ usage });
+	 * @throws SESSION_BUSY while another is live or the session drains, STALE_EXPECTATION, INVALID_ARGUMENT, INVALID_INPUT, STORE_FAILED, RUNTIME_CLOSED
+	 */
+	admit(
+		sessionKey: string,
+		options?: AdmitOptions<Meta>,
+	): Promise<AdmittedRun<Meta>>;
+	/** Takes a lifecycle event of a host-run, from wherever it comes. Late or foreign is an answer, not an error. */
+	report(report: LifecycleReport): Promise<Verdict>;
+
+	/** New generation in one commit, then the old runs are stopped and drained; resolves when nothing older drains. Default: the queue is kept. */
+	reset(
+		sessionKey: string,
+		options?: ResetOptions<Meta>,
+	): Promise<Answer<StopReport<Meta>, Meta>>;
+	/** Stops the live run, or the reservation that `expect.runId` names; resolves when it has settled. Default: the queue is kept. */
+	abort(
+		sessionKey: string,
+		options?: StopOptions,
+	): Promise<Answer<StopReport<Meta>, Meta>>;
+	/** A reset into a generation that `get` and `list` do not show; answers with the last row of the one that ended. Default: the queue is dropped. `purge` erases all but the generation counter. */
+	delete(
+		sessionKey: string,
+		options?: StopOptions & { purge?: boolean },
+	): Promise<Answer<StopReport<Meta>, Meta>>;
+	/** JSON merge patch (RFC 7396) of the host's own fields. */
+	patch(
+		sessionKey: string,
+		meta: JsonValue,
+		options?: { expect?: Expectation },
+	): Promise<Answer<null, Meta>>;
+	/** Takes over sessions of an earlier system; keys that exist already are left alone and named in the answer. */
+	import(
+		rows: Iterable<ImportedSession<Meta>> | AsyncIterable<ImportedSession<Meta>>,
+	): Promise<{ imported: number; skipped: readonly string[] }>;
+
+	/** The committed row, or null for a key that is unknown or deleted. */
+	get(sessionKey: string): Promise<SessionRow<Meta> | null>;
+	/** Rows by key, a page at a time. */
+	list(query?: ListQuery): Promise<Page<SessionRow<Meta>>>;
+	/** Generations that ended, newest first. */
+	archive(
+		sessionKey: string,
+		query?: PageQuery,
+	): Promise<Page<EndedGeneration<Meta>>>;
+	/** Runs, newest first, those that have not settled before all others. */
+	runs(
+		sessionKey: string,
+		query?: PageQuery & { generation?: number },
+	): Promise<Page<RunRecord>>;
+	/** Every report that was not applied, newest first. */
+	refusals(query?: PageQuery & { sessionKey?: string }): Promise<Page<Refusal>>;
+	/** Resolves with the first committed row for which it holds. WAIT_TIMEOUT. */
+	until(
+		sessionKey: string,
+		holds: (row: SessionRow<Meta> | null) => boolean,
+		options?: { timeoutMs?: number; signal?: AbortSignal },
+	): Promise<SessionRow<Meta> | null>;
+	/** Resolves when nothing runs, drains or is queued, in the session or in all. */
+	whenIdle(
+		sessionKey?: string,
+		options?: { signal?: AbortSignal },
+	): Promise<void>;
+}
+
+/** What needs the sessions in this process. */
+export interface EmbeddedRuntime<
+	Input = JsonValue,
+	Output = unknown,
+	Meta = JsonValue,
+> extends SessionRuntime<Input, Output, Meta> {
+	/** Committed changes only, each version once, in order per key; `seq` orders all. */
+	subscribe(listener: (event: RuntimeEvent<Meta>) => void): Subscription;
+	/** A live view of one row, an @xstate/store atom. Null until the row is read, and for a key that is unknown or deleted. */
+	atom(sessionKey: string): ReadonlyAtom<SessionRow<Meta> | null>;
+	/** Same value as XState's `inspect`; costs nothing while nobody looks. */
+	inspect(
+		observer:
+			| Observer<InspectionEvent>
+			| ((event: InspectionEvent) => void),
+	): Subscription;
+	stats(): RuntimeStats;
+}
+
+/** What a run may do, whoever drives it. */
+export interface Run<Meta = JsonValue> {
+	readonly ticket: RunTicket;
+	/** Aborted when the run is told to stop; `signal.reason` is a RunAborted. */
+	readonly signal: AbortSignal;
+	/** The last committed row of the run's own generation. */
+	readonly row: SessionRow<Meta>;
+	/** Adds to what this run has used. Never throws, and always counts, in the archive if need be. */
+	usage(tokens: { inputTokens?: number; outputTokens?: number }): void;
+	/** Compaction, fork: a new session id for this run and its session, same identity. STALE_RUN once it was told to stop. */
+	rotate(options?: { sessionId?: string; reason?: string }): Promise<RunTicket>;
+}
+
+export interface ManagedRun<Input = JsonValue, Meta = JsonValue>
+	extends Run<Meta> {
+	readonly messages: readonly Message<Input>[];
+}
+
+/** A run that the host drives. Disposed without an end, it settles 'interrupted'. */
+export interface AdmittedRun<Meta = JsonValue>
+	extends Run<Meta>,
+		AsyncDisposable {
+	start(options?: { startedAt?: number }): Promise<Verdict>;
+	end(options?: {
+		outcome?: "completed" | "aborted" | "timeout";
+		usage?: Usage;
+		startedAt?: number;
+		endedAt?: number;
+	}): Promise<Verdict>;
+	fail(
+		error: unknown,
+		options?: { usage?: Usage; startedAt?: number; endedAt?: number },
+	): Promise<Verdict>;
+}
+
+/** Three different answers: done, the session is no longer the one expected, there was nothing to do. */
+export type Answer<Report, Meta = JsonValue> =
+	| {
+			readonly result: "done";
+			readonly row: SessionRow<Meta>;
+			readonly report: Report;
+	  }
+	| {
+			readonly result: "stale";
+			readonly row: SessionRow<Meta> | null;
+			readonly mismatch: keyof Expectation;
+	  }
+	| { readonly result: "nothing"; readonly row: SessionRow<Meta> | null };
+
+export interface StopReport<Meta = JsonValue> {
+	/** The generation that this ended; null for an abort, and for a reset that opened an unused key. */
+	readonly ended: EndedGeneration<Meta> | null;
+	/** Stopped runs that settled within their grace period. */
+	readonly drained: readonly RunRecord[];
+	/** Stopped runs that did not. */
+	readonly abandoned: readonly RunRecord[];
+	/** Ids of messages that were dropped. */
+	readonly removed: readonly string[];
+}
+
+export interface SendReceipt<Output = unknown> {
+	readonly disposition: "started" | "queued" | "duplicate";
+	readonly messageId: string;
+	/** null while it waits. */
+	readonly ticket: RunTicket | null;
+	readonly row: SessionRow;
+	/**
+	 * How it ended. Never rejects. 'removed': it left without a run (dropped, or its expectation no longer met). Output is kept
+	 * for the life of the process only.
+	 */
+	readonly settled: Promise<Settled<Output>>;
+}
+
+export interface Settled<Output = unknown> {
+	readonly ticket: RunTicket | null;
+	readonly outcome: RunOutcome | "removed";
+	readonly output?: Output;
+	readonly error?: string;
+}
+
+export interface ImportedSession<Meta = JsonValue> {
+	readonly sessionKey: string;
+	readonly sessionId: string;
+	readonly meta?: Meta;
+	readonly usage?: Usage;
+	readonly createdAt?: number;
+	readonly updatedAt?: number;
+}
+
+export type RuntimeEvent<Meta = JsonValue> = { readonly seq: number } & (
+	| { readonly type: "row"; readonly row: SessionRow<Meta> }
+	| {
+			readonly type: "deleted";
+			readonly sessionKey: string;
+			/** The generation that was deleted. */
+			readonly generation: number;
+			readonly version: number;
+	  }
+	| { readonly type: "generation"; readonly ended: EndedGeneration<Meta> }
+	| { readonly type: "run"; readonly run: RunRecord }
+	| {
+			readonly type: "message";
+			readonly sessionKey: string;
+			readonly messageId: string;
+			readonly fate: "queued" | "taken" | "removed";
+			readonly reason: string | null;
+	  }
+	| { readonly type: "refusal"; readonly refusal: Refusal }
+	| { readonly type: "trouble"; readonly error: TurnkeeperError }
+);
+
+export interface RuntimeStats {
+	/** Session actors in memory. */
+	readonly resident: number;
+	readonly running: number;
+	readonly queued: number;
+	readonly draining: number;
+	readonly commits: number;
+	/** Mean over all commits. */
+	readonly rowsPerCommit: number;
+	/** Of the last thousand commits. */
+	readonly commitMs: { readonly p50: number; readonly p99: number };
+}

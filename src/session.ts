@@ -1,0 +1,265 @@
+/**
+ * Owns one session in memory: its mailbox, its actor, and what it did since its last commit. Operations are served one at a time, in
+ * order; one that must look something up holds up the ones behind it, of this key alone. Never commits, never publishes.
+ */
+import { type Actor, createActor, type InspectionEvent } from "xstate";
+import type { SessionEvent } from "../machines/events.ts";
+import {
+	rowOf,
+	type SessionFacts,
+	type SessionRow,
+	unusedFacts,
+} from "../machines/facts.ts";
+import type { RunFacts } from "../machines/run.ts";
+import { sessionMachine, stateOf } from "../machines/session.ts";
+import { errorText, TurnkeeperError } from "./errors.ts";
+import {
+	type OpenStore,
+	type StoredMessage,
+	UnreadableSession,
+} from "./store.ts";
+import { emptyTurn, type LiveMachine, type Turn } from "./turn.ts";
+
+/** One thing asked of a session, from the first look to the answer. */
+export interface Operation {
+	/** Nobody can ask again, so a failed commit does not end it: it is tried until it is committed. */
+	readonly kept?: boolean;
+	/** Also for a session whose stored row cannot be read. */
+	readonly heals?: boolean;
+	/** Looks up what the event needs. May be called again if the session lost its uncommitted turns meanwhile. */
+	prepare?(session: LiveSession): Promise<void> | undefined;
+	/** The event, made when its turn has come; null if the machine need not be asked. */
+	event(session: LiveSession): SessionEvent | null;
+	/** What the machine does not know of: refusals, ids to remember. */
+	amend?(turn: Turn): void;
+	committed(turn: Turn): void;
+	failed(error: TurnkeeperError): void;
+}
+
+/** What a live session needs from the engine that holds it. */
+export interface SessionHost {
+	readonly store: OpenStore;
+	readonly machine: LiveMachine;
+	/** Whether anybody looks through `inspect`. */
+	readonly inspected: boolean;
+	/** Makes the turn the one that effects are gathered into, for as long as `act` runs. */
+	gather(turn: Turn, act: () => void): void;
+	/** Resolves when nothing of this session waits for a commit. */
+	settled(session: LiveSession): Promise<void>;
+	/** Its actor was created. */
+	hydrated(session: LiveSession): void;
+	/** A turn was made. */
+	made(turn: Turn): void;
+	/** The mailbox ran empty. */
+	rested(session: LiveSession): void;
+}
+
+type SessionActor = Actor<LiveMachine>;
+
+export class LiveSession {
+	readonly key: string;
+	/** As last committed; null until it was read. */
+	committed: SessionFacts | null = null;
+	/** Turns that wait for their commit. */
+	pending = 0;
+	/** Messages and runs that the store does not know yet. */
+	readonly uncommittedMessages = new Map<string, StoredMessage>();
+	readonly uncommittedRuns = new Map<string, RunFacts>();
+	#host: SessionHost;
+	#actor: SessionActor | null = null;
+	#mailbox: Operation[] = [];
+	#busy = false;
+	/** +1 whenever uncommitted turns were thrown away. */
+	#epoch = 0;
+	#broken: unknown;
+
+	constructor(key: string, host: SessionHost) {
+		this.key = key;
+		this.#host = host;
+	}
+
+	/** As decided so far, committed or not. */
+	get facts(): SessionFacts {
+		return (this.#actor as SessionActor).getSnapshot().context;
+	}
+
+	get actor(): SessionActor | null {
+		return this.#actor;
+	}
+
+	/** The committed row as readers see it. */
+	get row(): SessionRow | null {
+		const facts = this.committed;
+		return facts && !facts.hidden ? rowOf(facts) : null;
+	}
+
+	get waiting(): number {
+		return this.#mailbox.length;
+	}
+
+	/** Nothing to do, nothing to lose: the actor may leave memory. */
+	get atRest(): boolean {
+		if (this.#busy || this.pending > 0 || this.#mailbox.length > 0)
+			return false;
+		const facts = this.committed;
+		return (
+			!facts ||
+			(!facts.run && facts.draining.length === 0 && facts.queue.length === 0)
+		);
+	}
+
+	post(operation: Operation): void {
+		if (this.#busy || !this.#actor || operation.prepare) {
+			this.#mailbox.push(operation);
+			if (!this.#busy) void this.#serve();
+		} else {
+			this.#turn(operation);
+			this.#host.rested(this);
+		}
+	}
+
+	/** Throws away all that was not committed; the next operation reads the session again. */
+	drop(): void {
+		this.#epoch += 1;
+		this.#actor?.stop();
+		this.#actor = null;
+		this.committed = null;
+		this.pending = 0;
+		this.uncommittedMessages.clear();
+		this.uncommittedRuns.clear();
+	}
+
+	/** Leaves memory. */
+	passivate(): void {
+		this.#actor?.stop();
+		this.#actor = null;
+	}
+
+	async #serve(): Promise<void> {
+		this.#busy = true;
+		for (
+			let operation = this.#mailbox.shift();
+			operation;
+			operation = this.#mailbox.shift()
+		) {
+			try {
+				await this.#ready(operation);
+			} catch (error) {
+				operation.failed(asTurnkeeperError(error, this.key));
+				continue;
+			}
+			this.#turn(operation);
+		}
+		this.#busy = false;
+		this.#host.rested(this);
+	}
+
+	async #ready(operation: Operation): Promise<void> {
+		for (;;) {
+			if (!this.#actor) await this.#hydrate(operation.heals === true);
+			const epoch = this.#epoch;
+			const wait = operation.prepare?.(this);
+			if (wait) await wait;
+			if (epoch === this.#epoch && this.#actor) return;
+		}
+	}
+
+	async #hydrate(heals: boolean): Promise<void> {
+		await this.#host.settled(this);
+		const facts = await this.#load(heals);
+		this.committed = facts;
+		this.#actor = this.#create(facts);
+		this.#host.hydrated(this);
+	}
+
+	async #load(heals: boolean): Promise<SessionFacts> {
+		try {
+			const loaded = await this.#host.store.load(this.key);
+			if (!loaded) return unusedFacts(this.key);
+			const { queued: _, ...facts } = loaded.facts;
+			return { ...facts, queue: loaded.queue };
+		} catch (error) {
+			if (!(heals && error instanceof UnreadableSession)) throw error;
+			// What its columns tell is enough to end that generation; the raw row goes into its archive.
+			const { generation, version, raw } = error.row;
+			return {
+				...unusedFacts(this.key),
+				generation,
+				version,
+				hidden: false,
+				meta: { unreadable: raw },
+			};
+		}
+	}
+
+	#create(facts: SessionFacts): SessionActor {
+		const { machine } = this.#host;
+		const actor = createActor(machine, {
+			id: this.key,
+			snapshot: sessionMachine.resolveState({
+				value: stateOf(facts),
+				context: facts,
+			}) as never,
+			input: { sessionKey: this.key },
+		});
+		// Without an observer of errors XState reports them to the process.
+		actor.subscribe({
+			error: (error) => {
+				this.#broken = error;
+			},
+		});
+		actor.start();
+		return actor;
+	}
+
+	#turn(operation: Operation): void {
+		const actor = this.#actor as SessionActor;
+		const before = actor.getSnapshot().context;
+		const turn = emptyTurn(this, operation, before);
+		let event: SessionEvent | null;
+		try {
+			event = operation.event(this);
+		} catch (error) {
+			operation.failed(asTurnkeeperError(error, this.key));
+			return;
+		}
+		if (event) {
+			const watch = this.#host.inspected
+				? actor.system.inspect((seen: InspectionEvent) => {
+						turn.inspection.push(seen);
+					})
+				: null;
+			this.#host.gather(turn, () => actor.send(event));
+			watch?.unsubscribe();
+			const snapshot = actor.getSnapshot();
+			if (snapshot.status !== "active") {
+				this.#actor = null;
+				operation.failed(
+					new TurnkeeperError(
+						"STORE_CORRUPT",
+						`session ${JSON.stringify(this.key)} could not take ${event.type}: ${errorText(this.#broken)}; it goes on from its last commit`,
+						{ cause: this.#broken },
+					),
+				);
+				return;
+			}
+			turn.after = snapshot.context;
+		}
+		operation.amend?.(turn);
+		for (const message of turn.messages)
+			this.uncommittedMessages.set(message.messageId, message);
+		for (const run of turn.runs)
+			this.uncommittedRuns.set(`${run.attempt}.${run.runId}`, run);
+		this.#host.made(turn);
+	}
+}
+
+function asTurnkeeperError(error: unknown, key: string): TurnkeeperError {
+	return error instanceof TurnkeeperError
+		? error
+		: new TurnkeeperError(
+				"STORE_FAILED",
+				`session ${JSON.stringify(key)} could not be read: ${errorText(error)}`,
+				{ cause: error },
+			);
+}
