@@ -69,7 +69,12 @@ export interface SessionFacts {
 	readonly version: number;
 }
 
-export type SessionStatus = "idle" | "running" | "resetting" | "ended" | "failed";
+export type SessionStatus =
+	| "idle"
+	| "running"
+	| "resetting"
+	| "ended"
+	| "failed";
 
 /**
  * The current generation of one session key, as committed. `status` and `hasActiveRun` come from one fact: `hasActiveRun` is true

@@ -2,7 +2,7 @@
  * Owns how the facts of a session change: one pure function a decision. Never asks for the time, mints an id or does I/O;
  * whatever it needs from outside stands in the event. The chart in session.ts says when each of them applies.
  */
-import type { MessageFate, SessionEvent, SessionEffects } from "./events.ts";
+import type { MessageFate, SessionEffects, SessionEvent } from "./events.ts";
 import {
 	type ArchivedGeneration,
 	type DrainingRun,
@@ -154,8 +154,7 @@ export function admittedRun(
 	const opened = { ...facts, ...open(facts, event) };
 	const reserved = reservationOf(facts, event.runId);
 	const given = event.givenSessionId;
-	const run =
-		reserved ?? newRun(opened, event.runId, event.attempt, "host");
+	const run = reserved ?? newRun(opened, event.runId, event.attempt, "host");
 	const named = given === null ? run : { ...run, sessionIds: [given] };
 	return event.reserve
 		? named
@@ -191,8 +190,7 @@ function enter(facts: SessionFacts, run: RunFacts): Change {
 	return {
 		run,
 		reservations: facts.reservations.filter((one) => one.runId !== run.runId),
-		sessionIds:
-			known.at(-1) === sessionId ? known : [...known, sessionId],
+		sessionIds: known.at(-1) === sessionId ? known : [...known, sessionId],
 	};
 }
 
@@ -322,9 +320,7 @@ export function addUsage(
 
 // ── stopping
 
-export function stopOf(
-	event: EventOf<"reset" | "delete" | "abort">,
-): RunStop {
+export function stopOf(event: EventOf<"reset" | "delete" | "abort">): RunStop {
 	return {
 		cause: event.type === "abort" ? event.cause : event.type,
 		reason: event.reason,
@@ -504,7 +500,10 @@ export function startDraining(
 
 // ── the host's own fields
 
-export function patchMeta(facts: SessionFacts, event: EventOf<"patch">): Change {
+export function patchMeta(
+	facts: SessionFacts,
+	event: EventOf<"patch">,
+): Change {
 	return { ...touch(facts, event), meta: mergePatch(facts.meta, event.patch) };
 }
 

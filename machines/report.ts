@@ -123,10 +123,7 @@ export function findRun(
 }
 
 /** The verdict on a report about a run that has not settled. */
-export function judge(
-	facts: SessionFacts,
-	report: LifecycleReport,
-): Judgement {
+export function judge(facts: SessionFacts, report: LifecycleReport): Judgement {
 	const run = findRun(facts, report);
 	if (!run)
 		return {

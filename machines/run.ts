@@ -212,11 +212,7 @@ export type RunSnapshot = Snapshot<undefined> & {
 };
 
 /** A run as an actor: a view of what its session decided, one child per generation, reused for that generation's runs. */
-export const runLogic: ActorLogic<
-	RunSnapshot,
-	RunShown,
-	RunFacts
-> = {
+export const runLogic: ActorLogic<RunSnapshot, RunShown, RunFacts> = {
 	getInitialSnapshot: (_scope, run) => ({
 		status: "active",
 		output: undefined,

@@ -75,10 +75,7 @@ function owner({ context, event }: Scope): RunFacts {
 function settled(scope: Scope): RunFacts {
 	return scope.event.type === "report"
 		? life.reportedRun(scope.context, scope.event)
-		: life.settledRun(
-				owner(scope),
-				as<"settled" | "overdue">(scope.event),
-			);
+		: life.settledRun(owner(scope), as<"settled" | "overdue">(scope.event));
 }
 
 const keepSettled = {
@@ -125,9 +122,7 @@ const endGeneration = [
 	{
 		type: "stopRuns",
 		params: ({ context, event }: Scope) =>
-			life.stopsOf(
-				life.drainAfter(context, as<"reset" | "delete">(event)),
-			),
+			life.stopsOf(life.drainAfter(context, as<"reset" | "delete">(event))),
 	},
 	{
 		type: "keepGeneration",

@@ -65,8 +65,7 @@ export class Commands<Input, Output, Meta> {
 						facts.hidden ? facts.generation : facts.generation + 1,
 						facts.version === 0 ? "first" : "reset",
 					),
-				meta:
-					meta ?? (facts.hidden ? {} : this.#config.carryOver(facts.meta)),
+				meta: meta ?? (facts.hidden ? {} : this.#config.carryOver(facts.meta)),
 			}),
 		});
 	}
@@ -197,12 +196,21 @@ export class Commands<Input, Output, Meta> {
 		);
 		const drained: RunRecord[] = [];
 		const abandoned: RunRecord[] = [];
-		const collect = ({ runs }: Turn) => {
-			for (const run of runs)
-				if (run.outcome !== null && stopped.has(ticketId(ticketOf(run))))
-					(run.outcome === "abandoned" ? abandoned : drained).push(
-						runRecordOf(run),
-					);
+		let ended = endedBy(turn);
+		const collect = ({ runs, generations }: Turn) => {
+			for (const run of runs) {
+				if (run.outcome === null || !stopped.has(ticketId(ticketOf(run))))
+					continue;
+				const record = runRecordOf(run);
+				(run.outcome === "abandoned" ? abandoned : drained).push(record);
+				ended &&= {
+					...ended,
+					runs: ended.runs.map((one) => newer(one, record)),
+				};
+			}
+			for (const completed of generations)
+				if (completed.generation === ended?.generation)
+					ended = { ...ended, ...completed };
 		};
 		const { generation } = turn.after;
 		const isDone = (facts: SessionFacts) =>
@@ -213,7 +221,6 @@ export class Commands<Input, Output, Meta> {
 		const last = isDone(turn.after)
 			? turn
 			: await this.#engine.waiting.drained(key, isDone, collect);
-		const ended = endedBy(turn);
 		return {
 			result: "done",
 			row: (ended && turn.after.hidden
@@ -287,6 +294,10 @@ export class Commands<Input, Output, Meta> {
 	}
 }
 
+function newer(one: RunRecord, record: RunRecord): RunRecord {
+	return ticketId(one) === ticketId(record) ? record : one;
+}
+
 function refused<Meta>(turn: Turn): Answer<never, Meta> {
 	const row = rowAfter(turn) as never;
 	return turn.reply?.result === "stale"
@@ -309,4 +320,3 @@ function resetNote(turn: Turn, messageId: string): StoredMessage {
 		kind: "reset",
 	};
 }
-

@@ -65,10 +65,7 @@ export function configOf<Input, Output, Meta>(
 		schemas: schemas ?? null,
 		execute: execute ?? null,
 		overlap: checkChoice(policy.mode, "options.overlap", overlapModes),
-		capacity: checkCount(
-			policy.capacity ?? 1000,
-			"options.overlap.capacity",
-		),
+		capacity: checkCount(policy.capacity ?? 1000, "options.overlap.capacity"),
 		graceMs: checkMs(options.graceMs ?? 5000, "options.graceMs"),
 		passivateAfterMs: checkMs(
 			options.passivateAfterMs ?? 60_000,

@@ -30,11 +30,7 @@ import type {
 	SendOptions,
 	StopOptions,
 } from "./runtime.ts";
-import {
-	type ListQuery,
-	type PageQuery,
-	UnreadableSession,
-} from "./store.ts";
+import { type ListQuery, type PageQuery, UnreadableSession } from "./store.ts";
 import { rowAfter } from "./turn.ts";
 
 /**
@@ -191,8 +187,7 @@ class Embedded<Input, Output, Meta>
 		if (engine.state !== "lost") engine.state = "closing";
 		if (wasOpen) {
 			const end = engine.now() + graceMs;
-			if (runs === "await")
-				await this.#within(end, () => registry.size === 0);
+			if (runs === "await") await this.#within(end, () => registry.size === 0);
 			this.#stopAll(end);
 			await this.#within(end, () => registry.size === 0);
 			// Whoever has not stopped by now is abandoned.
@@ -311,10 +306,7 @@ class Embedded<Input, Output, Meta>
 		return readArchive<Meta>(this.#engine.store, sessionKey, query);
 	}
 
-	async runs(
-		sessionKey: string,
-		query?: PageQuery & { generation?: number },
-	) {
+	async runs(sessionKey: string, query?: PageQuery & { generation?: number }) {
 		checkName(sessionKey, "sessionKey");
 		return readRuns(this.#engine.store, sessionKey, query);
 	}
@@ -415,4 +407,3 @@ function isLive(
 ): boolean {
 	return run?.runId === ticket.runId && run.attempt === ticket.attempt;
 }
-

@@ -115,10 +115,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 				: this.state === "closing"
 					? "is closing"
 					: "is closed";
-		return new TurnkeeperError(
-			"RUNTIME_CLOSED",
-			`${call}: the runtime ${why}`,
-		);
+		return new TurnkeeperError("RUNTIME_CLOSED", `${call}: the runtime ${why}`);
 	}
 
 	/** Serves an operation on a session, or fails it if the mailbox is full. */
@@ -257,8 +254,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		this.#lost = error;
 		this.state = "lost";
 		this.projection.trouble(error);
-		for (const live of this.registry.all())
-			live.controller.abort(error);
+		for (const live of this.registry.all()) live.controller.abort(error);
 		this.registry.clear();
 		this.waiting.failAll(error);
 	}

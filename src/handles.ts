@@ -103,9 +103,7 @@ export class AdmittedHandle<Meta>
 		return this.#reports.take({ ...this.ticket, phase: "start", ...options });
 	}
 
-	end(
-		options: Parameters<AdmittedRun["end"]>[0] = {},
-	): Promise<Verdict> {
+	end(options: Parameters<AdmittedRun["end"]>[0] = {}): Promise<Verdict> {
 		return this.#reports.take({ ...this.ticket, phase: "end", ...options });
 	}
 

@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Message } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
-import { type RunFacts, ticketOf } from "../machines/run.ts";
 import { reservationOf } from "../machines/lifecycle.ts";
+import { type RunFacts, ticketOf } from "../machines/run.ts";
 import {
 	checkChoice,
 	checkExpectation,
@@ -234,7 +234,9 @@ export class Intake<Input, Output, Meta> {
 
 	/** Runs the host's executor to its end, however it ends. */
 	execute(live: LiveRun, { messages }: NonNullable<Turn["start"]>): void {
-		void this.#run(live, messages).then((end) => this.#engine.settle(live, end));
+		void this.#run(live, messages).then((end) =>
+			this.#engine.settle(live, end),
+		);
 	}
 
 	async #run(
@@ -301,9 +303,11 @@ export class Intake<Input, Output, Meta> {
 			await engine.settled(session);
 			const kept = await engine.store.runsNamed(runId, session.key);
 			const draining = facts.draining.map(({ run }) => run);
-			return [...kept, ...draining]
-				.filter((run) => run.runId === runId)
-				.reduce((latest, run) => Math.max(latest, run.attempt), 0) + 1;
+			return (
+				[...kept, ...draining]
+					.filter((run) => run.runId === runId)
+					.reduce((latest, run) => Math.max(latest, run.attempt), 0) + 1
+			);
 		})();
 	}
 
@@ -327,7 +331,10 @@ export class Intake<Input, Output, Meta> {
 		input: JsonValue,
 	): Promise<SendReceipt<Output>> {
 		const { messageId, run } = known;
-		if (known.kind === "reset" || !isDeepStrictEqual(plain(known.input), plain(input)))
+		if (
+			known.kind === "reset" ||
+			!isDeepStrictEqual(plain(known.input), plain(input))
+		)
 			throw invalid(
 				`messageId ${shown(messageId)} was used before on session ${shown(known.run?.sessionKey ?? turn.session.key)} for ${known.kind === "reset" ? "a reset" : "another input"}; a new message needs a new id`,
 			);

@@ -103,6 +103,8 @@ export class Journal {
 		this.#flushing ??= this.#run().finally(() => {
 			this.#flushing = null;
 			this.#wake();
+			// What came between the last look at what is open and this moment would wait for ever.
+			if (this.#open.length > 0 || this.#loose.length > 0) this.#schedule();
 		});
 		return this.#flushing;
 	}
@@ -217,11 +219,7 @@ export class Journal {
 		throw error;
 	}
 
-	#fail(
-		session: LiveSession,
-		turns: readonly Turn[],
-		cause: unknown,
-	): void {
+	#fail(session: LiveSession, turns: readonly Turn[], cause: unknown): void {
 		const above = this.#open.filter((turn) => turn.session === session);
 		this.#open = this.#open.filter((turn) => turn.session !== session);
 		session.drop();

@@ -4,10 +4,10 @@
  */
 import {
 	type EndedGeneration,
+	type RowFacts,
 	rowOf,
 	type SessionFacts,
 	type SessionRow,
-	type RowFacts,
 } from "../machines/facts.ts";
 import type { Refusal } from "../machines/report.ts";
 import {

@@ -3,12 +3,12 @@
  * the commit that settled it, whatever becomes of its session's actor. Never decides how a run ends.
  */
 import type { SessionFacts } from "../machines/facts.ts";
+import { type RunFacts, type RunStop, ticketOf } from "../machines/run.ts";
 import {
-	type RunFacts,
-	type RunStop,
-	ticketOf,
-} from "../machines/run.ts";
-import { type RunTicket, type StopCause, ticketId } from "../machines/ticket.ts";
+	type RunTicket,
+	type StopCause,
+	ticketId,
+} from "../machines/ticket.ts";
 import type { Clock } from "./clock.ts";
 import { RunAborted } from "./errors.ts";
 
@@ -123,7 +123,8 @@ export class Registry {
 	}
 
 	clear(): void {
-		for (const live of this.#runs.values()) this.#clock.clearTimeout(live.timer);
+		for (const live of this.#runs.values())
+			this.#clock.clearTimeout(live.timer);
 		this.#runs.clear();
 		this.#reserved.clear();
 	}

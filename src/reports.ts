@@ -1,18 +1,18 @@
 /** Owns the way of a lifecycle report to its verdict: whose run it means, wherever that run stands. Every report gets one. */
 import type { ArchivedGeneration } from "../machines/facts.ts";
 import { notJson } from "../machines/json.ts";
+import { addUsage } from "../machines/lifecycle.ts";
 import {
 	contradictionOf,
 	findRun,
-	judgeStored,
 	type Judgement,
+	judgeStored,
 	type LifecycleReport,
 	matchesRun,
 	type Refusal,
 	type Verdict,
 } from "../machines/report.ts";
 import { type RunFacts, ticketOf } from "../machines/run.ts";
-import { addUsage } from "../machines/lifecycle.ts";
 import { shown } from "./arguments.ts";
 import type { Engine } from "./engine.ts";
 import type { LiveSession, Operation } from "./session.ts";

@@ -169,7 +169,9 @@ export interface SessionRuntime<
 	): Promise<Answer<null, Meta>>;
 	/** Takes over sessions of an earlier system; keys that exist already are left alone and named in the answer. */
 	import(
-		rows: Iterable<ImportedSession<Meta>> | AsyncIterable<ImportedSession<Meta>>,
+		rows:
+			| Iterable<ImportedSession<Meta>>
+			| AsyncIterable<ImportedSession<Meta>>,
 	): Promise<{ imported: number; skipped: readonly string[] }>;
 
 	/** The committed row, or null for a key that is unknown or deleted. */
@@ -213,9 +215,7 @@ export interface EmbeddedRuntime<
 	atom(sessionKey: string): ReadonlyAtom<SessionRow<Meta> | null>;
 	/** Same value as XState's `inspect`; costs nothing while nobody looks. */
 	inspect(
-		observer:
-			| Observer<InspectionEvent>
-			| ((event: InspectionEvent) => void),
+		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
 	): Subscription;
 	stats(): RuntimeStats;
 }

@@ -13,6 +13,7 @@ import type {
 import type { Refusal } from "../machines/report.ts";
 import type { RunFacts } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
+import { invalid, shown } from "./arguments.ts";
 import { TurnkeeperError } from "./errors.ts";
 
 export interface PageQuery {
@@ -52,7 +53,7 @@ export interface SessionWrite {
 	readonly sessionKey: string;
 	/** The version that the store must hold now; 0: no row yet. */
 	readonly baseVersion: number;
-	/** The row as it shall be, with its new version; the queue in it is written through `messages`. Null: the row stays as it is. */
+	/** The row as it shall be, with its new version; the queue in it is written through `messages`. Null: the row, which must exist, stays as it is. */
 	readonly facts: SessionFacts | null;
 	/** Runs that settled, or stay open in an ended generation; written again by (key, run id, attempt). */
 	readonly runs: readonly RunFacts[];
@@ -60,7 +61,7 @@ export interface SessionWrite {
 	readonly generations: readonly ArchivedGeneration[];
 	/** Written again by (key, message id). */
 	readonly messages: readonly StoredMessage[];
-	/** After the rest: erase runs, generations and messages of generations before this one, and the key's refusals. */
+	/** After the rest: erase runs, generations and messages of generations before this one, but not messages that wait, and the key's refusals. */
 	readonly purgeBefore: number | null;
 }
 
@@ -86,6 +87,10 @@ export interface UnreadableRow {
 	readonly generation: number;
 	readonly version: number;
 	readonly raw: string;
+	/** The messages that wait, by arrival; each has a row of its own. */
+	readonly queue: readonly QueuedMessage[];
+	/** Those that wait and cannot be read either, as the batch that resets the session may write them: removed, without input. */
+	readonly lost: readonly StoredMessage[];
 }
 
 /** STORE_CORRUPT about one key. Such a session can still be reset. */
@@ -112,16 +117,31 @@ export class VersionConflict extends TurnkeeperError {
 	}
 }
 
-/** What readers need. Runs, generations and refusals page newest first, rows by key, queues by arrival. */
+/** A key or id that any store can tell from every other. INVALID_ARGUMENT for half a character, which has no UTF-8. */
+export function storable(text: string): string {
+	if (!text.isWellFormed())
+		throw invalid(
+			`${shown(text)} cannot be a key or an id; it must not have a lone surrogate in it`,
+		);
+	return text;
+}
+
+/** A stored message as the line holds it. */
+export function queuedOf(message: StoredMessage): QueuedMessage {
+	const { messageId, input, acceptedAt, generation, seq, expect } = message;
+	return { messageId, input, acceptedAt, generation, seq, expect };
+}
+
+/**
+ * What readers need. Rows page by key in the order of code points, queues by arrival, all else newest first: runs by generation, and in
+ * it by when they were first written. A key or id with half a character in it (a lone surrogate) is never found.
+ */
 export interface StoreReader extends AsyncDisposable {
 	/** Null for a key that was never written. Throws UnreadableSession. */
 	load(sessionKey: string): Promise<LoadedSession | null>;
 	/** The version of a key's row; 0 if there is none. */
 	version(sessionKey: string): Promise<number>;
-	message(
-		sessionKey: string,
-		messageId: string,
-	): Promise<StoredMessage | null>;
+	message(sessionKey: string, messageId: string): Promise<StoredMessage | null>;
 	/** Every kept attempt of a run id, on this key or, without one, on all, newest first. */
 	runsNamed(runId: string, sessionKey?: string): Promise<readonly RunFacts[]>;
 	/** Hidden rows and rows that cannot be read are left out. */

@@ -120,8 +120,7 @@ export function liveMachine(current: () => Turn) {
 				const id = childOf(start.run);
 				if (self.getSnapshot().children[id])
 					enqueue.sendTo(id, runShown(start.run));
-				else
-					enqueue.spawnChild("run", { id, input: start.run });
+				else enqueue.spawnChild("run", { id, input: start.run });
 			}),
 			stopRuns: enqueueActions(({ enqueue, self }, stops) => {
 				enqueue(() => {

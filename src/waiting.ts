@@ -18,7 +18,11 @@ export interface WaitOptions {
 export class Waiting {
 	#clock: Clock;
 	#waiters = new Map<string, Set<Waiter>>();
-	#resting = new Set<{ holds: () => boolean; done: () => void; fail: Waiter["fail"] }>();
+	#resting = new Set<{
+		holds: () => boolean;
+		done: () => void;
+		fail: Waiter["fail"];
+	}>();
 
 	constructor(clock: Clock) {
 		this.#clock = clock;

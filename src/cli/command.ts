@@ -1,5 +1,5 @@
 /** Owns what every command of the command line has in common: its shape, its options, its errors. Runs nothing. */
-import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import { errorText } from "../errors.ts";
 
 export interface Command {

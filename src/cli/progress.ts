@@ -73,8 +73,7 @@ export class Progress {
 	}
 
 	#line(): string {
-		const share =
-			this.#total > 0 ? Math.min(1, this.#value / this.#total) : 1;
+		const share = this.#total > 0 ? Math.min(1, this.#value / this.#total) : 1;
 		const percent = `${Math.floor(share * 100)} %`.padStart(5);
 		const columns = this.#screen.columns ?? 80;
 		const room = Math.max(5, Math.min(40, columns - this.#label.length - 9));

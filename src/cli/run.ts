@@ -39,7 +39,7 @@ async function dispatch(
 	name: string,
 	args: readonly string[],
 ): Promise<number> {
-	if (name === "--version" || name === "-v") {
+	if (name === "--version") {
 		print(manifest.version);
 		return 0;
 	}
@@ -57,7 +57,10 @@ async function dispatch(
 		);
 	}
 	const command = await load();
-	const options = args.slice(0, args.includes("--") ? args.indexOf("--") : undefined);
+	const options = args.slice(
+		0,
+		args.includes("--") ? args.indexOf("--") : undefined,
+	);
 	if (options.includes("--help") || options.includes("-h")) {
 		print(command.help);
 		return 0;

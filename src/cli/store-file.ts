@@ -1,4 +1,5 @@
 /** Owns how the command line gets at a store file: to read beside its owner, or to own it for a while. Never creates one to read it. */
+import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { sqliteStore } from "../sqlite.ts";
 import type { StoreReader } from "../store.ts";
@@ -10,25 +11,28 @@ import { CommandError } from "./command.ts";
  * @example await using store = await openReader("sessions.db");
  */
 export async function openReader(file: string): Promise<StoreReader> {
-	await checkExists(file);
+	await statOf(file);
 	return sqliteStore(file).read();
 }
 
-/** How many bytes a file has. */
-export async function checkExists(file: string): Promise<number> {
+/**
+ * The size in bytes of a file that is to be read from its beginning to its end.
+ *
+ * @throws CommandError if there is none, or if it is a directory
+ */
+export async function sizeOf(file: string): Promise<number> {
+	const found = await statOf(file);
+	if (found.isDirectory())
+		throw new CommandError(`${file} is a directory; it must be a file`);
+	return found.size;
+}
+
+async function statOf(file: string): Promise<Stats> {
 	try {
-		return (await stat(file)).size;
+		return await stat(file);
 	} catch (error) {
 		throw fileError(file, error);
 	}
-}
-
-/** The size of a file that is to be read as a whole. */
-export async function checkReadable(file: string): Promise<number> {
-	const size = await checkExists(file);
-	if ((await stat(file)).isDirectory())
-		throw new CommandError(`${file} is a directory; it must be a file`);
-	return size;
 }
 
 const problems: Readonly<Record<string, string>> = {

@@ -47,7 +47,6 @@ const wide =
 
 /** Columns that a terminal gives a text. */
 export function width(text: string): number {
-	// biome-ignore lint/suspicious/noControlCharactersInRegex: plain ASCII is by far the commonest
 	if (/^[\u0020-\u007e]*$/.test(text)) return text.length;
 	let columns = 0;
 	for (const { segment } of segments.segment(text))

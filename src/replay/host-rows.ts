@@ -68,6 +68,17 @@ interface Finding {
 	readonly sentence: string;
 }
 
+/** A finding of one session, with the rows in a row that gave it. */
+interface Said {
+	readonly sessionKey: string;
+	readonly finding: Finding;
+	readonly first: number;
+	last: number;
+	times: number;
+	/** Whether no other row of the session has come since. */
+	isOpen: boolean;
+}
+
 export class HostRowJudge {
 	/** Rows whose own status and hasActiveRun contradict each other. */
 	rowsAtOdds = 0;
@@ -75,18 +86,22 @@ export class HostRowJudge {
 	rows = 0;
 	#begin: number;
 	#sessions = new Map<string, Session>();
-	#findings: { sentence: string; same: string; times: number }[] = [];
+	#said: Said[] = [];
 
 	/** @param begin the time that offsets count from, epoch ms */
 	constructor(begin: number) {
 		this.#begin = begin;
 	}
 
-	/** One sentence for each contradiction, in order; the same one several times in a row is said once, with how often. */
+	/** One sentence for each contradiction, in order; rows in a row that say the same have one together. */
 	get contradictions(): string[] {
-		return this.#findings.map(({ sentence, times }) =>
-			times === 1 ? sentence : `${sentence} (×${times})`,
-		);
+		return this.#said.map(({ sessionKey, finding, first, last, times }) => {
+			const at = (time: number) => offset(time - this.#begin);
+			const sentence = `${at(first)}  ${sessionKey}: ${finding.sentence}`;
+			return times === 1
+				? sentence
+				: `${sentence} (×${times}, until ${at(last)})`;
+		});
 	}
 
 	/** A line of the stream that is no row, once the runtime has taken it. */
@@ -146,24 +161,32 @@ export class HostRowJudge {
 		const odds = oddsOf(row);
 		if (odds) this.rowsAtOdds += 1;
 		const fact = this.#factAgainst(sessionKey, row, at);
-		if (!odds && !fact) return;
+		const last = this.#said.at(-1);
+		if (!odds && !fact) {
+			if (last?.sessionKey === sessionKey) last.isOpen = false;
+			return;
+		}
 		const claim = odds ? `contradicts itself: ${odds}` : claimOf(row);
 		const link = odds ? "; " : ", but ";
-		this.#say(sessionKey, at, {
-			same: `${sessionKey}\n${claim}\n${fact?.same ?? ""}`,
-			sentence: fact ? claim + link + fact.sentence : claim,
+		const same = `${claim}\n${fact?.same ?? ""}`;
+		if (
+			last?.isOpen &&
+			last.sessionKey === sessionKey &&
+			last.finding.same === same
+		) {
+			last.times += 1;
+			last.last = at;
+			return;
+		}
+		const sentence = fact ? claim + link + fact.sentence : claim;
+		this.#said.push({
+			sessionKey,
+			finding: { same, sentence },
+			first: at,
+			last: at,
+			times: 1,
+			isOpen: true,
 		});
-	}
-
-	#say(sessionKey: string, at: number, { same, sentence }: Finding): void {
-		const last = this.#findings.at(-1);
-		if (last?.same === same) last.times += 1;
-		else
-			this.#findings.push({
-				same,
-				times: 1,
-				sentence: `${offset(at - this.#begin)}  ${sessionKey}: ${sentence}`,
-			});
 	}
 
 	/** What is true of the runs and contradicts the row. */

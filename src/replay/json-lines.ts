@@ -84,6 +84,8 @@ function notJson(line: number, text: string, error: unknown): string {
 
 /** The beginning of a text for an error message, on one line. */
 export function excerpt(text: string): string {
-	const begin = JSON.stringify(text.slice(0, 48)).slice(1, -1);
+	const begin = JSON.stringify(text.slice(0, 48))
+		.slice(1, -1)
+		.replaceAll('\\"', '"');
 	return text.length > 48 ? `${begin}…` : begin;
 }

@@ -117,13 +117,16 @@ export type StreamMap = (
 	source: AsyncIterable<NumberedValue>,
 ) => AsyncIterable<MappedLine> | Iterable<MappedLine>;
 
-/** A stream's lines, and those that were left out, which grow while the lines are read. */
+/** A stream's lines, with what is learnt of it while they are read. */
 export interface LineStream {
 	readonly lines: AsyncIterable<{
 		readonly line: number;
 		readonly value: StreamLine;
 	}>;
+	/** Those that were left out. */
 	readonly badLines: BadLine[];
+	/** The time of its first line, of whatever format, if that line has an `at`; offsets count from it. */
+	readonly begin: number | null;
 }
 
 /** The lines of one file, through a map if it is in somebody else's format. Only what is read is held in memory. */
@@ -133,11 +136,27 @@ export function openStream(
 ): LineStream {
 	const badLines: BadLine[] = [];
 	const left = (bad: BadLine) => badLines.push(bad);
-	const source = jsonLines(chunks, left);
-	return {
-		lines: checked(map ? mapped(source, map) : source, left),
-		badLines,
+	let begin: number | null = null;
+	const source = async function* () {
+		let isFirst = true;
+		for await (const one of jsonLines(chunks, left)) {
+			if (isFirst) begin = timeOf(one.value);
+			isFirst = false;
+			yield one;
+		}
 	};
+	return {
+		lines: checked(map ? mapped(source(), map) : source(), left),
+		badLines,
+		get begin() {
+			return begin;
+		},
+	};
+}
+
+function timeOf(value: unknown): number | null {
+	const at = (value as { at?: unknown } | null)?.at;
+	return typeof at === "number" ? at : null;
 }
 
 async function* mapped(
@@ -253,7 +272,7 @@ function lineFrom(value: unknown): StreamLine {
 	const at = fields.time("at");
 	if (at === undefined)
 		throw new Problem(`${fields.owner} needs at, epoch milliseconds`);
-	return { at, type: kind, ...types[kind](fields) } as StreamLine;
+	return given({ at, type: kind, ...types[kind](fields) }) as StreamLine;
 }
 
 function reported(f: Fields) {
@@ -268,13 +287,21 @@ function reported(f: Fields) {
 }
 
 function hostRow(f: Fields): HostRow {
-	return {
+	return given({
 		status: f.optionalText("status"),
 		hasActiveRun: f.flag("hasActiveRun"),
 		sessionId: f.optionalText("sessionId"),
 		startedAt: f.time("startedAt"),
 		endedAt: f.time("endedAt"),
-	};
+	});
+}
+
+/** The fields that are there. */
+function given<Value extends object>(fields: Value): Value {
+	const present = Object.entries(fields).filter(
+		([, value]) => value !== undefined,
+	);
+	return Object.fromEntries(present) as Value;
 }
 
 /** What a Date can hold. */
@@ -357,10 +384,10 @@ class Fields {
 	usage(): Usage | undefined {
 		if (this.#field("usage") === undefined) return undefined;
 		const used = this.object("usage");
-		return {
+		return given({
 			inputTokens: used.count("inputTokens", 0),
 			outputTokens: used.count("outputTokens", 0),
-		};
+		});
 	}
 
 	#field(field: string): unknown {
@@ -388,13 +415,10 @@ class Fields {
 	}
 }
 
-/** The report that a line makes, without what is absent. */
+/** The report that a line makes. */
 export function reportOf(
 	line: Extract<StreamLine, { type: "start" | "end" | "error" }>,
 ): LifecycleReport {
 	const { at: _, type: phase, ...rest } = line;
-	const given = Object.entries({ ...rest, phase }).filter(
-		([, value]) => value !== undefined,
-	);
-	return Object.fromEntries(given) as unknown as LifecycleReport;
+	return { ...rest, phase } as LifecycleReport;
 }

@@ -79,13 +79,13 @@ export async function replay(
 	let run: Replay | null = null;
 	try {
 		for await (const { line, value } of stream.lines) {
-			run ??= await Replay.start(value.at, store);
+			run ??= await Replay.start(value.at, stream.begin ?? value.at, store);
 			await run.apply(value, (problem) => {
 				stream.badLines.push({ line, problem: `line ${line}: ${problem}` });
 			});
 		}
 		// An empty stream opens the store all the same, so that a file that cannot be used is found.
-		run ??= await Replay.start(0, store);
+		run ??= await Replay.start(0, 0, store);
 		const found = await run.result();
 		const history = options.history ? await run.history() : {};
 		const badLines = stream.badLines.toSorted((a, b) => a.line - b.line);
@@ -108,18 +108,21 @@ class Replay {
 	#settledAt = new Map<string, number>();
 	#failure: unknown = null;
 
-	static async start(at: number, store: SessionStore): Promise<Replay> {
+	static async start(
+		at: number,
+		begin: number,
+		store: SessionStore,
+	): Promise<Replay> {
 		const clock = new StreamClock(at);
 		const runtime = createSessionRuntime({ store, clock, logger: silent });
-		const run = new Replay(runtime, clock);
 		await runtime.start();
-		return run;
+		return new Replay(runtime, clock, begin);
 	}
 
-	constructor(runtime: Runtime, clock: StreamClock) {
+	constructor(runtime: Runtime, clock: StreamClock, begin: number) {
 		this.#runtime = runtime;
 		this.#clock = clock;
-		this.#judge = new HostRowJudge(clock.now());
+		this.#judge = new HostRowJudge(begin);
 		runtime.subscribe((event) => this.#observe(event));
 	}
 

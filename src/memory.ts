@@ -1,0 +1,383 @@
+/**
+ * Entry point `turnkeeper/memory`. Owns a store that lasts as long as the object: for tests, and for hosts that choose to forget. Keeps
+ * what it is given by reference, which is safe because nothing of it is ever changed. Never touches the disk.
+ */
+import type {
+	ArchivedGeneration,
+	RowFacts,
+	SessionFacts,
+} from "../machines/facts.ts";
+import { statusOf } from "../machines/facts.ts";
+import type { RunFacts } from "../machines/run.ts";
+import { invalid, shown } from "./arguments.ts";
+import { TurnkeeperError } from "./errors.ts";
+import { limitOf, numbersIn, pageOf } from "./page.ts";
+import {
+	type Batch,
+	type ListQuery,
+	type LoadedSession,
+	type OpenStore,
+	type Page,
+	type PageQuery,
+	queuedOf,
+	type SessionStore,
+	type SessionWrite,
+	type StoredMessage,
+	type StoredRefusal,
+	type StoreReader,
+	storable,
+	VersionConflict,
+} from "./store.ts";
+
+/**
+ * A store in memory. One owner at a time, as with any other; what was committed is there for the next.
+ *
+ * @example
+ * const store = memoryStore();
+ * const runtime = createSessionRuntime({ store, execute });
+ */
+export function memoryStore(): SessionStore {
+	const data = new Data();
+	let owner: string | null = null;
+	return {
+		async open({ name }) {
+			if (owner !== null)
+				throw new TurnkeeperError(
+					"STORE_LOCKED",
+					`this memoryStore is owned by ${shown(owner)}; close that owner first`,
+				);
+			owner = name;
+			return new MemoryOwner(data, () => {
+				owner = null;
+			});
+		},
+		async read() {
+			return new MemoryReader(data);
+		},
+	};
+}
+
+type Row = Omit<SessionFacts, "queue">;
+
+interface Session {
+	row: Row;
+	/** By message id. */
+	readonly messages: Map<string, StoredMessage>;
+	/** Those of them that wait. */
+	readonly queue: Map<string, StoredMessage>;
+	readonly generations: Map<number, ArchivedGeneration>;
+	runs: Kept<RunFacts>[];
+}
+
+/** Something with its place in the order of first writes. */
+interface Kept<Item> {
+	readonly n: number;
+	item: Item;
+}
+
+class Data {
+	readonly sessions = new Map<string, Session>();
+	readonly runsById = new Map<string, Kept<RunFacts>[]>();
+	refusals: Kept<StoredRefusal>[] = [];
+	#keys: readonly string[] | null = [];
+	#count = 0;
+
+	/** All keys in the order of code points, which is that of any store that holds UTF-8. */
+	get keys(): readonly string[] {
+		this.#keys ??= [...this.sessions.keys()].sort(byCodePoint);
+		return this.#keys;
+	}
+
+	commit(batch: Batch): void {
+		check(batch, this.sessions);
+		// From here on nothing can fail.
+		for (const refusal of batch.refusals)
+			this.refusals.push({ n: this.#next(), item: refusal });
+		for (const write of batch.sessions) this.#write(write);
+	}
+
+	#next(): number {
+		this.#count += 1;
+		return this.#count;
+	}
+
+	#write(write: SessionWrite): void {
+		const { sessionKey, facts, purgeBefore } = write;
+		let session = this.sessions.get(sessionKey);
+		if (facts) {
+			const { queue: _, ...row } = facts;
+			if (!session) {
+				session = {
+					row,
+					messages: new Map(),
+					queue: new Map(),
+					generations: new Map(),
+					runs: [],
+				};
+				this.sessions.set(sessionKey, session);
+				this.#keys = null;
+			}
+			session.row = row;
+		}
+		if (!session) return;
+		for (const message of write.messages) {
+			session.messages.set(message.messageId, message);
+			if (message.fate === "queued")
+				session.queue.set(message.messageId, message);
+			else session.queue.delete(message.messageId);
+		}
+		for (const run of write.runs) this.#file(session, run);
+		for (const ended of write.generations)
+			session.generations.set(ended.generation, ended);
+		if (purgeBefore !== null) this.#purge(sessionKey, session, purgeBefore);
+	}
+
+	#file(session: Session, run: RunFacts): void {
+		const named = this.runsById.get(run.runId) ?? [];
+		const known = named.find(
+			({ item }) =>
+				item.sessionKey === run.sessionKey && item.attempt === run.attempt,
+		);
+		if (known) {
+			known.item = run;
+			return;
+		}
+		const kept = { n: this.#next(), item: run };
+		session.runs.push(kept);
+		this.runsById.set(run.runId, [...named, kept]);
+	}
+
+	#purge(sessionKey: string, session: Session, before: number): void {
+		for (const [id, message] of session.messages)
+			if (message.generation < before && message.fate !== "queued")
+				session.messages.delete(id);
+		for (const generation of session.generations.keys())
+			if (generation < before) session.generations.delete(generation);
+		const erased = session.runs.filter(({ item }) => item.generation < before);
+		session.runs = session.runs.filter(({ item }) => item.generation >= before);
+		for (const kept of erased) {
+			const { runId } = kept.item;
+			const left = this.runsById.get(runId)?.filter((one) => one !== kept);
+			if (left && left.length > 0) this.runsById.set(runId, left);
+			else this.runsById.delete(runId);
+		}
+		this.refusals = this.refusals.filter(
+			({ item }) => item.sessionKey !== sessionKey,
+		);
+	}
+}
+
+class MemoryReader implements StoreReader {
+	readonly #data: Data;
+	#open = true;
+
+	constructor(data: Data) {
+		this.#data = data;
+	}
+
+	protected get data(): Data {
+		if (!this.#open)
+			throw new TurnkeeperError(
+				"STORE_FAILED",
+				"this memoryStore is closed; open it again",
+			);
+		return this.#data;
+	}
+
+	async load(sessionKey: string): Promise<LoadedSession | null> {
+		const session = this.data.sessions.get(sessionKey);
+		if (!session) return null;
+		const queue = [...session.queue.values()]
+			.sort((a, b) => a.seq - b.seq)
+			.map(queuedOf);
+		return { facts: factsOf(session), queue };
+	}
+
+	async version(sessionKey: string): Promise<number> {
+		return this.data.sessions.get(sessionKey)?.row.version ?? 0;
+	}
+
+	async message(
+		sessionKey: string,
+		messageId: string,
+	): Promise<StoredMessage | null> {
+		return this.data.sessions.get(sessionKey)?.messages.get(messageId) ?? null;
+	}
+
+	async runsNamed(
+		runId: string,
+		sessionKey?: string,
+	): Promise<readonly RunFacts[]> {
+		const named = (this.data.runsById.get(runId) ?? []).map(({ item }) => item);
+		return named
+			.filter(
+				(run) => sessionKey === undefined || run.sessionKey === sessionKey,
+			)
+			.reverse();
+	}
+
+	async list(query: ListQuery): Promise<Page<RowFacts>> {
+		const limit = limitOf(query);
+		const { cursor, prefix = "", updatedSince, status } = query;
+		const wanted = typeof status === "string" ? [status] : status;
+		const found: RowFacts[] = [];
+		for (const [key, session] of this.sessionsAfter(cursor)) {
+			const { row } = session;
+			if (row.hidden || !key.startsWith(prefix)) continue;
+			if (updatedSince !== undefined && row.updatedAt < updatedSince) continue;
+			if (wanted && !wanted.includes(statusOf(row))) continue;
+			found.push(factsOf(session));
+			if (found.length > limit) break;
+		}
+		return pageOf(found, limit, (last) => last.sessionKey);
+	}
+
+	async generations(
+		sessionKey: string,
+		query: PageQuery,
+	): Promise<Page<ArchivedGeneration>> {
+		const limit = limitOf(query);
+		const [before] = numbersIn(query.cursor, 1) ?? [Number.POSITIVE_INFINITY];
+		const all = this.data.sessions.get(sessionKey)?.generations.values() ?? [];
+		const found = [...all]
+			.filter(({ generation }) => generation < (before as number))
+			.sort((a, b) => b.generation - a.generation);
+		return pageOf(found, limit, (last) => String(last.generation));
+	}
+
+	async generation(
+		sessionKey: string,
+		generation: number,
+	): Promise<ArchivedGeneration | null> {
+		const session = this.data.sessions.get(sessionKey);
+		return session?.generations.get(generation) ?? null;
+	}
+
+	async runs(
+		sessionKey: string,
+		query: PageQuery & { readonly generation?: number | undefined },
+	): Promise<Page<RunFacts>> {
+		const limit = limitOf(query);
+		const cursor = numbersIn(query.cursor, 2) as [number, number] | null;
+		const found = (this.data.sessions.get(sessionKey)?.runs ?? [])
+			.filter(
+				({ item }) =>
+					query.generation === undefined ||
+					item.generation === query.generation,
+			)
+			.filter((kept) => !cursor || newerFirst(cursor, placeOf(kept)) < 0)
+			.sort((a, b) => newerFirst(placeOf(a), placeOf(b)));
+		const page = pageOf(found, limit, (last) => placeOf(last).join("."));
+		return { ...page, items: page.items.map(({ item }) => item) };
+	}
+
+	async refusals(
+		query: PageQuery & { readonly sessionKey?: string | undefined },
+	): Promise<Page<StoredRefusal>> {
+		const limit = limitOf(query);
+		const [before] = numbersIn(query.cursor, 1) ?? [Number.POSITIVE_INFINITY];
+		const { sessionKey } = query;
+		const found = this.data.refusals
+			.filter(({ n }) => n < (before as number))
+			.filter(
+				({ item }) =>
+					sessionKey === undefined || item.sessionKey === sessionKey,
+			)
+			.reverse();
+		const page = pageOf(found, limit, ({ n }) => String(n));
+		return { ...page, items: page.items.map(({ item }) => item) };
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.#open = false;
+	}
+
+	protected *sessionsAfter(
+		cursor: string | undefined,
+	): Generator<readonly [string, Session]> {
+		for (const key of this.data.keys)
+			if (cursor === undefined || byCodePoint(key, cursor) > 0)
+				yield [key, this.data.sessions.get(key) as Session];
+	}
+}
+
+class MemoryOwner extends MemoryReader implements OpenStore {
+	#giveBack: (() => void) | null;
+
+	constructor(data: Data, giveBack: () => void) {
+		super(data);
+		this.#giveBack = giveBack;
+	}
+
+	async commit(batch: Batch): Promise<void> {
+		this.data.commit(batch);
+	}
+
+	async unsettled(query: PageQuery): Promise<Page<string>> {
+		const limit = limitOf(query);
+		const found: string[] = [];
+		for (const [key, { row, queue }] of this.sessionsAfter(query.cursor)) {
+			if (!row.run && row.draining.length === 0 && queue.size === 0) continue;
+			found.push(key);
+			if (found.length > limit) break;
+		}
+		return pageOf(found, limit, (last) => last);
+	}
+
+	override async [Symbol.asyncDispose](): Promise<void> {
+		await super[Symbol.asyncDispose]();
+		this.#giveBack?.();
+		this.#giveBack = null;
+	}
+}
+
+/** Throws for a batch that cannot hold, before anything of it is written. */
+function check(batch: Batch, sessions: ReadonlyMap<string, Session>): void {
+	const versions = new Map<string, number>();
+	for (const { sessionKey } of batch.refusals)
+		if (sessionKey !== null) storable(sessionKey);
+	for (const write of batch.sessions) {
+		const { sessionKey, baseVersion, facts } = write;
+		const stored = sessions.get(sessionKey)?.row.version;
+		const found = versions.get(sessionKey) ?? stored;
+		if ((found ?? 0) !== baseVersion)
+			throw new VersionConflict(sessionKey, baseVersion, found ?? 0);
+		if (facts) versions.set(sessionKey, facts.version);
+		else if (found === undefined)
+			throw invalid(
+				`session ${shown(sessionKey)} has no row; its first write must bring one`,
+			);
+		storable(sessionKey);
+		for (const { runId } of write.runs) storable(runId);
+		for (const { messageId } of write.messages) storable(messageId);
+	}
+}
+
+function factsOf({ row, queue }: Session): RowFacts {
+	return { ...row, queued: queue.size };
+}
+
+/** Where a run stands in its session: generation, then first write. */
+function placeOf({ n, item }: Kept<RunFacts>): [number, number] {
+	return [item.generation, n];
+}
+
+function newerFirst(a: [number, number], b: [number, number]): number {
+	return b[0] - a[0] || b[1] - a[1];
+}
+
+/** UTF-16 sorts characters past U+FFFF before some that code points sort them after. */
+function byCodePoint(a: string, b: string): number {
+	const length = Math.min(a.length, b.length);
+	for (let i = 0; i < length; i++) {
+		const one = a.charCodeAt(i);
+		const other = b.charCodeAt(i);
+		if (one !== other) return rank(one) - rank(other);
+	}
+	return a.length - b.length;
+}
+
+/** Surrogates, which only such characters have, behind all else. */
+function rank(unit: number): number {
+	return unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit;
+}

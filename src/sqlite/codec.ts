@@ -1,0 +1,365 @@
+/**
+ * Owns how records become the JSON arrays in the `body` columns, and back. One list of fields a record serves both ways, so that neither
+ * can forget one; the compiler holds the list against the record's type. What could not be read back is not written; elements past the
+ * known fields are ignored, so that a body may grow at its end. Fields that have a column of their own are not in the body.
+ */
+import type {
+	ArchivedGeneration,
+	DrainingRun,
+	Expectation,
+	LastRun,
+	RowFacts,
+	SessionRow,
+	SessionStatus,
+} from "../../machines/facts.ts";
+import type { JsonValue } from "../../machines/json.ts";
+import type { Refusal } from "../../machines/report.ts";
+import type { RunFacts, RunStop } from "../../machines/run.ts";
+import type {
+	RunOutcome,
+	RunTicket,
+	StopCause,
+} from "../../machines/ticket.ts";
+import { shown } from "../arguments.ts";
+import type { StoredMessage, StoredRefusal } from "../store.ts";
+
+/** A field that is not of its type. The message grows by the field's path on the way out. */
+class ShapeError extends Error {
+	#nested = false;
+
+	constructor(value: unknown, wanted: string) {
+		super(`is ${shown(value)}, not ${wanted}`);
+		this.name = "ShapeError";
+	}
+
+	under(name: string): this {
+		this.message = `${name}${this.#nested ? "." : " "}${this.message}`;
+		this.#nested = true;
+		return this;
+	}
+}
+
+/** The values of a row's own columns, for the fields that are kept there. */
+interface Columns {
+	readonly [name: string]: unknown;
+}
+
+interface Codec<Value> {
+	write(value: Value): unknown;
+	read(raw: unknown, columns: Columns): Value;
+}
+
+/** The field of this name is a column of the row, or of the row around it. */
+const column = "column";
+
+type Fields<Item> = {
+	readonly [Name in keyof Item]-?: Codec<Item[Name]> | typeof column;
+};
+
+function scalar<Value>(
+	wanted: string,
+	fits: (value: unknown) => boolean,
+): Codec<Value> {
+	const check = (value: unknown) => {
+		if (!fits(value)) throw new ShapeError(value, wanted);
+		return value as Value;
+	};
+	return { write: check, read: check };
+}
+
+const text = scalar<string>("a string", (value) => typeof value === "string");
+const number = scalar<number>("a finite number", Number.isFinite);
+const flag = scalar<boolean>(
+	"true or false",
+	(value) => typeof value === "boolean",
+);
+const json = scalar<JsonValue>("JSON", (value) => value !== undefined);
+
+function oneOf<Word extends string>(words: Record<Word, true>): Codec<Word> {
+	const known = new Set<unknown>(Object.keys(words));
+	return scalar(`one of ${[...known].join(", ")}`, (value) => known.has(value));
+}
+
+function nullable<Value>(codec: Codec<Value>): Codec<Value | null> {
+	return {
+		write: (value) => (value === null ? null : codec.write(value)),
+		read: (raw, columns) => (raw === null ? null : codec.read(raw, columns)),
+	};
+}
+
+function list<Value>(codec: Codec<Value>): Codec<readonly Value[]> {
+	return {
+		write: (values) => values.map((value) => codec.write(value)),
+		read(raw, columns) {
+			if (!Array.isArray(raw)) throw new ShapeError(raw, "an array");
+			return raw.map((one) => codec.read(one, columns));
+		},
+	};
+}
+
+function record<Item extends object>(fields: Fields<Item>): Codec<Item> {
+	const all = Object.entries(fields) as [
+		keyof Item & string,
+		Codec<unknown> | typeof column,
+	][];
+	const own: { name: keyof Item & string; codec: Codec<unknown> }[] = [];
+	const outside: (keyof Item & string)[] = [];
+	for (const [name, codec] of all)
+		if (codec === column) outside.push(name);
+		else own.push({ name, codec });
+	return {
+		write(item) {
+			const body: unknown[] = [];
+			for (const { name, codec } of own)
+				try {
+					body.push(codec.write(item[name]));
+				} catch (error) {
+					throw error instanceof ShapeError ? error.under(name) : error;
+				}
+			return body;
+		},
+		read(raw, columns) {
+			if (!Array.isArray(raw)) throw new ShapeError(raw, "an array");
+			const item: Record<string, unknown> = {};
+			for (const name of outside) item[name] = columns[name];
+			own.forEach(({ name, codec }, i) => {
+				try {
+					item[name] = codec.read(raw[i], columns);
+				} catch (error) {
+					throw error instanceof ShapeError ? error.under(name) : error;
+				}
+			});
+			return item as Item;
+		},
+	};
+}
+
+const outcome = oneOf<RunOutcome>({
+	completed: true,
+	failed: true,
+	aborted: true,
+	timeout: true,
+	interrupted: true,
+	abandoned: true,
+});
+
+const stop = record<RunStop>({
+	cause: oneOf<StopCause>({
+		reset: true,
+		delete: true,
+		abort: true,
+		shutdown: true,
+	}),
+	reason: nullable(text),
+	deadline: number,
+});
+
+const runFields: Fields<RunFacts> = {
+	sessionKey: column,
+	generation: number,
+	runId: text,
+	attempt: number,
+	sessionIds: list(text),
+	driver: oneOf<RunFacts["driver"]>({ managed: true, host: true }),
+	status: oneOf<RunFacts["status"]>({
+		reserved: true,
+		admitted: true,
+		executing: true,
+		aborting: true,
+		settled: true,
+		abandoned: true,
+	}),
+	messageIds: list(text),
+	admittedAt: nullable(number),
+	startedAt: nullable(number),
+	endedAt: nullable(number),
+	runtimeMs: nullable(number),
+	hostStarted: flag,
+	stop: nullable(stop),
+	outcome: nullable(outcome),
+	error: nullable(text),
+	inputTokens: number,
+	outputTokens: number,
+};
+const run = record(runFields);
+
+const ticketFields: Fields<RunTicket> = {
+	sessionKey: column,
+	sessionId: text,
+	generation: number,
+	runId: text,
+	attempt: number,
+};
+const ticket = record(ticketFields);
+
+const row = record<SessionRow>({
+	sessionKey: column,
+	sessionId: text,
+	generation: number,
+	status: oneOf<SessionStatus>({
+		idle: true,
+		running: true,
+		resetting: true,
+		ended: true,
+		failed: true,
+	}),
+	hasActiveRun: flag,
+	activeRun: nullable(ticket),
+	lastOutcome: nullable(outcome),
+	lastError: nullable(text),
+	startedAt: nullable(number),
+	endedAt: nullable(number),
+	runtimeMs: nullable(number),
+	inputTokens: number,
+	outputTokens: number,
+	totalTokens: number,
+	queued: number,
+	draining: number,
+	meta: json,
+	createdAt: number,
+	updatedAt: number,
+	version: number,
+});
+
+const generationFields: Fields<ArchivedGeneration> = {
+	sessionKey: column,
+	generation: number,
+	sessionIds: list(text),
+	endedBy: oneOf<ArchivedGeneration["endedBy"]>({ reset: true, delete: true }),
+	reason: nullable(text),
+	endedAt: number,
+	row,
+};
+
+const session = record<RowFacts>({
+	sessionKey: column,
+	generation: column,
+	hidden: column,
+	updatedAt: column,
+	version: column,
+	queued: column,
+	sessionIds: list(text),
+	purge: flag,
+	run: nullable(run),
+	reservations: list(run),
+	draining: list(record<DrainingRun>({ run, ended: record(generationFields) })),
+	arrivals: number,
+	last: nullable(
+		record<LastRun>({
+			outcome,
+			error: nullable(text),
+			startedAt: nullable(number),
+			endedAt: nullable(number),
+			runtimeMs: nullable(number),
+		}),
+	),
+	inputTokens: number,
+	outputTokens: number,
+	meta: json,
+	createdAt: number,
+});
+
+const expectationTypes = {
+	sessionId: text,
+	generation: number,
+	runId: text,
+	version: number,
+} as const satisfies Record<keyof Expectation, unknown>;
+
+/** An object, because each of its fields may be absent. */
+const expectation: Codec<Expectation> = {
+	write: (value) => value,
+	read(raw, columns) {
+		if (typeof raw !== "object" || raw === null)
+			throw new ShapeError(raw, "an object");
+		const found: Record<string, unknown> = {};
+		for (const [name, codec] of Object.entries(expectationTypes)) {
+			const value = (raw as Record<string, unknown>)[name];
+			if (value !== undefined) found[name] = codec.read(value, columns);
+		}
+		return found;
+	},
+};
+
+const message = record<StoredMessage>({
+	messageId: column,
+	seq: column,
+	fate: column,
+	generation: column,
+	input: json,
+	acceptedAt: number,
+	expect: nullable(expectation),
+	run: nullable(ticket),
+	reason: nullable(text),
+	kind: oneOf<StoredMessage["kind"]>({ message: true, reset: true }),
+});
+
+const refusal = record<StoredRefusal>({
+	sessionKey: column,
+	at: number,
+	verdict: oneOf<Refusal["verdict"]>({
+		archived: true,
+		duplicate: true,
+		unknown: true,
+		refused: true,
+	}),
+	reason: text,
+	report: json as unknown as Codec<Refusal["report"]>,
+	// Of whichever key it was live on.
+	current: nullable(record<RunTicket>({ ...ticketFields, sessionKey: text })),
+});
+
+/** The body of one table's rows. `decode` throws on whatever `encode` could not have written. */
+export interface Body<Item, Column extends keyof Item> {
+	encode(item: Omit<Item, Column>): string;
+	decode(body: string, columns: Pick<Item, Column>): Item;
+}
+
+function bodyOf<Item, Column extends keyof Item>(
+	codec: Codec<Item>,
+): Body<Item, Column> {
+	return {
+		encode: (item) => JSON.stringify(codec.write(item as Item)),
+		decode: (body, columns) => codec.read(JSON.parse(body), columns),
+	};
+}
+
+export const sessionBody: Body<
+	RowFacts,
+	"sessionKey" | "generation" | "hidden" | "updatedAt" | "version" | "queued"
+> = bodyOf(session);
+
+export const runBody: Body<
+	RunFacts,
+	"sessionKey" | "generation" | "runId" | "attempt"
+> = bodyOf(
+	record<RunFacts>({
+		...runFields,
+		generation: column,
+		runId: column,
+		attempt: column,
+	}),
+);
+
+export const generationBody: Body<
+	ArchivedGeneration,
+	"sessionKey" | "generation"
+> = bodyOf(
+	record<ArchivedGeneration>({ ...generationFields, generation: column }),
+);
+
+/** The key of the ticket in it is the key of the row. */
+export const messageBody = {
+	encode: bodyOf<StoredMessage, "messageId" | "seq" | "fate" | "generation">(
+		message,
+	).encode,
+	decode: (
+		body: string,
+		columns: Pick<
+			StoredMessage,
+			"messageId" | "seq" | "fate" | "generation"
+		> & { readonly sessionKey: string },
+	): StoredMessage => message.read(JSON.parse(body), columns),
+};
+
+export const refusalBody: Body<StoredRefusal, "sessionKey"> = bodyOf(refusal);

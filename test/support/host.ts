@@ -1,0 +1,81 @@
+/** Owns a runtime under test with a clock of its own and everything it published. */
+import {
+	createSessionRuntime,
+	type EmbeddedRuntime,
+	type JsonValue,
+	type ManagedRun,
+	type RuntimeEvent,
+	type RuntimeOptions,
+	type SessionRow,
+	type SessionStore,
+} from "turnkeeper";
+import { onTestFinished } from "vitest";
+import { VirtualClock } from "./virtual-clock.ts";
+
+export interface Host {
+	readonly runtime: EmbeddedRuntime<JsonValue, unknown, JsonValue>;
+	readonly clock: VirtualClock;
+	readonly store: SessionStore;
+	readonly feed: RuntimeEvent[];
+	/** The last row of a key on the feed; null if it was deleted. */
+	feedRow(sessionKey: string): SessionRow | null | undefined;
+}
+
+export async function startHost(
+	store: SessionStore,
+	options: Partial<RuntimeOptions<JsonValue, unknown, JsonValue>> = {},
+): Promise<Host> {
+	const clock = new VirtualClock();
+	const runtime = createSessionRuntime<JsonValue>({
+		store,
+		clock,
+		logger: silent,
+		...options,
+	});
+	const feed: RuntimeEvent[] = [];
+	runtime.subscribe((event) => feed.push(event));
+	onTestFinished(async () => {
+		const closed = runtime.close({ graceMs: 0 });
+		await clock.advance(0);
+		await closed;
+	});
+	await runtime.start();
+	return {
+		runtime,
+		clock,
+		store,
+		feed,
+		feedRow: (sessionKey) => {
+			const event = feed.findLast(
+				(one) =>
+					(one.type === "row" && one.row.sessionKey === sessionKey) ||
+					(one.type === "deleted" && one.sessionKey === sessionKey),
+			);
+			if (!event) return undefined;
+			return event.type === "row" ? event.row : null;
+		},
+	};
+}
+
+export const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** An executor whose runs end when the test says so. */
+export class Scripted {
+	readonly runs: {
+		run: ManagedRun<JsonValue>;
+		end: (output?: unknown) => void;
+		fail: (error: unknown) => void;
+	}[] = [];
+
+	readonly execute = (run: ManagedRun<JsonValue>): Promise<unknown> => {
+		const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+		this.runs.push({ run, end: resolve, fail: reject });
+		return promise;
+	};
+
+	get last() {
+		const last = this.runs.at(-1);
+		if (!last) throw new Error("nothing was executed yet");
+		return last;
+	}
+}
