@@ -71,12 +71,25 @@ function owner({ context, event }: Scope): RunFacts {
 		?.run as RunFacts;
 }
 
-/** The run that an event settles, settled. */
-function settled(scope: Scope): RunFacts {
-	return scope.event.type === "report"
-		? life.reportedRun(scope.context, scope.event)
-		: life.settledRun(owner(scope), as<"settled" | "overdue">(scope.event));
+/** The run that an event settles, settled. A guard and several actions ask this of one event, so the last answer is remembered. */
+function settled({ context, event }: Scope): RunFacts {
+	const run = owner({ context, event });
+	if (memo?.run !== run || memo.event !== event)
+		memo = {
+			run,
+			event,
+			settled:
+				event.type === "report"
+					? life.reportedRun(context, event)
+					: life.settledRun(run, as<"settled" | "overdue">(event)),
+		};
+	return memo.settled;
 }
+let memo: {
+	readonly run: RunFacts;
+	readonly event: SessionEvent;
+	readonly settled: RunFacts;
+} | null = null;
 
 const keepSettled = {
 	type: "keepRuns",

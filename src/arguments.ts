@@ -95,7 +95,6 @@ export function checkExpectation(value: unknown): Expectation | undefined {
 			throw invalid(
 				`expect.${field} is not known; it can be ${Object.keys(expectations).join(", ")}`,
 			);
-		// biome-ignore lint/suspicious/useValidTypeof: the types come from the table above
 		if (given !== undefined && typeof given !== type)
 			throw invalid(`expect.${field} is ${shown(given)}; it must be a ${type}`);
 	}

@@ -170,7 +170,8 @@ export class Commands<Input, Output, Meta> {
 				amend: (turn) => {
 					if (turn.reply?.result !== "done") return;
 					turn.endedRuns = runs;
-					if (messageId) turn.messages.push(resetNote(turn, messageId));
+					if (messageId)
+						turn.messages = [...turn.messages, resetNote(turn, messageId)];
 				},
 				committed: (turn) => {
 					if (repeated && repeated.kind !== "reset")

@@ -243,10 +243,7 @@ class Embedded<Input, Output, Meta>
 			});
 			// Its own run is told at once, whatever the store says.
 			live.stoppedBy ??= "shutdown";
-			if (!live.controller.signal.aborted)
-				live.controller.abort(
-					new RunAborted("shutdown", "the runtime is closing"),
-				);
+			live.abort(new RunAborted("shutdown", "the runtime is closing"));
 		}
 	}
 

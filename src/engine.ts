@@ -254,7 +254,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		this.#lost = error;
 		this.state = "lost";
 		this.projection.trouble(error);
-		for (const live of this.registry.all()) live.controller.abort(error);
+		for (const live of this.registry.all()) live.abort(error);
 		this.registry.clear();
 		this.waiting.failAll(error);
 	}
@@ -275,36 +275,40 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 	#publish(turn: Turn): void {
 		const { before, after, session } = turn;
 		for (const event of turn.inspection) this.#show(event);
-		for (const message of turn.messages)
-			if (message.kind === "message")
-				this.projection.tell({
-					type: "message",
-					sessionKey: session.key,
-					messageId: message.messageId,
-					fate: message.fate,
-					reason: message.reason,
-				});
-		for (const run of turn.runs)
-			if (run.outcome !== null) this.projection.run(run);
-		const ended = endedBy(turn);
-		if (ended) this.projection.generation(ended as never);
-		for (const { sessionKey: _, ...refusal } of turn.refusals)
-			this.projection.refusal(refusal);
+		if (this.projection.isFollowed) this.#tell(turn);
 		if (after.version === before.version) return;
+		if (!this.projection.shows(session.key)) return;
 		const row = rowAfter(turn);
 		if (row) this.projection.row(row as never);
 		else if (!before.hidden)
 			this.projection.deleted(session.key, before.generation, after.version);
 	}
 
+	#tell(turn: Turn): void {
+		const { projection } = this;
+		for (const message of turn.messages)
+			if (message.kind === "message")
+				projection.tell({
+					type: "message",
+					sessionKey: turn.session.key,
+					messageId: message.messageId,
+					fate: message.fate,
+					reason: message.reason,
+				});
+		for (const run of turn.runs) if (run.outcome !== null) projection.run(run);
+		const ended = endedBy(turn);
+		if (ended) projection.generation(ended as never);
+		for (const { sessionKey: _, ...refusal } of turn.refusals)
+			projection.refusal(refusal);
+	}
+
 	/** The live runs of a session see its committed facts, those of older generations their last ones. */
 	#follow({ after }: Turn): void {
 		if (after.run) {
-			const live = this.registry.get(ticketOf(after.run));
-			if (live) {
-				live.facts = after;
-				live.ticket = ticketOf(after.run);
-			}
+			const live = this.registry.get(after.run);
+			if (!live) return;
+			live.facts = after;
+			live.ticket = ticketOf(after.run);
 		}
 	}
 
@@ -320,14 +324,17 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 			}
 			for (const { run, stop } of turn.stops) this.registry.stop(run, stop);
 			if (after.generation !== before.generation)
-				for (const run of before.reservations)
-					this.registry.leave(run, after.hidden ? "delete" : "reset");
+				for (const run of before.reservations) {
+					const live = this.registry.get(run);
+					if (live)
+						this.registry.leave(live, after.hidden ? "delete" : "reset");
+				}
 			for (const run of turn.runs) this.#leave(run, turn);
 		}
 		for (const { live, start } of starts) {
 			// It may have settled within the same commit.
 			if (this.registry.get(live.ticket) !== live) continue;
-			if (live.controller.signal.aborted)
+			if (live.isAborted)
 				this.settle(live, { outcome: "aborted" });
 			else this.options.execute?.(live, start);
 		}
@@ -335,12 +342,12 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 
 	#leave(run: RunFacts, { after }: Turn): void {
 		if (run.outcome === null) return;
-		const live = this.registry.get(ticketOf(run));
+		const live = this.registry.get(run);
 		if (!live) return;
 		if (run.generation === after.generation) live.facts = after;
 		// Whoever still works for a run that has settled may stop.
 		this.registry.leave(
-			run,
+			live,
 			run.stop?.cause ?? (run.outcome === "interrupted" ? "shutdown" : null),
 		);
 	}

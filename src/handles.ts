@@ -31,7 +31,7 @@ class RunHandle<Meta> implements Run<Meta> {
 	}
 
 	get signal(): AbortSignal {
-		return this.live.controller.signal;
+		return this.live.signal;
 	}
 
 	get row(): SessionRow<Meta> {
@@ -49,7 +49,7 @@ class RunHandle<Meta> implements Run<Meta> {
 		const { engine, live } = this;
 		const given = checkOptionalName(options.sessionId, "sessionId");
 		const { sessionKey, generation, runId } = live.ticket;
-		if (live.controller.signal.aborted) throw staleRun(live.ticket);
+		if (live.isAborted) throw staleRun(live.ticket);
 		return new Promise((resolve, reject) => {
 			engine.post(sessionKey, {
 				event: () => ({
@@ -203,12 +203,11 @@ function countUsage<Meta>(
 				: { type: "usage", at: engine.now(), ticket, ...used },
 		amend: (turn) => {
 			if (!settled) return;
-			turn.runs.push(stepRun(settled, { type: "usage", ...used }));
+			turn.runs = [stepRun(settled, { type: "usage", ...used })];
 			if (archived)
-				turn.generations.push({
-					...archived,
-					row: addUsage(archived.row, used),
-				});
+				turn.generations = [
+					{ ...archived, row: addUsage(archived.row, used) },
+				];
 		},
 		committed: () => {},
 	});

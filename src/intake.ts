@@ -34,12 +34,17 @@ import type { LiveSession } from "./session.ts";
 import type { StoredMessage } from "./store.ts";
 import { rowAfter, type Turn } from "./turn.ts";
 
+interface Settling<Output> {
+	readonly key: string;
+	readonly settled: PromiseWithResolvers<Settled<Output>>;
+}
+
 export class Intake<Input, Output, Meta> {
 	readonly #engine: Engine<Meta>;
 	readonly #config: Config<Input, Output, Meta>;
 	readonly #reports: Reports<Meta>;
-	/** How the messages of this process end, by key and message id, until they have. */
-	#settling = new Map<string, PromiseWithResolvers<Settled<Output>>>();
+	/** How the messages of this process end, by message id, until they have; different sessions may use the same one. */
+	#settling = new Map<string, readonly Settling<Output>[]>();
 	#handles = new WeakMap<LiveRun, AdmittedHandle<Meta>>();
 
 	constructor(
@@ -214,7 +219,7 @@ export class Intake<Input, Output, Meta> {
 		for (const run of turn.runs) {
 			if (run.outcome === null || run.messageIds.length === 0) continue;
 			const ticket = ticketOf(run);
-			const output = this.#engine.registry.get(ticket)?.output;
+			const output = this.#engine.registry.get(run)?.output;
 			for (const messageId of run.messageIds)
 				this.#settle(key, messageId, {
 					...settledBy(run),
@@ -227,8 +232,8 @@ export class Intake<Input, Output, Meta> {
 
 	/** The runtime closed: what still waits did not end here. */
 	interrupt(): void {
-		for (const { resolve } of this.#settling.values())
-			resolve({ ticket: null, outcome: "interrupted" });
+		for (const { settled } of [...this.#settling.values()].flat())
+			settled.resolve({ ticket: null, outcome: "interrupted" });
 		this.#settling.clear();
 	}
 
@@ -266,7 +271,7 @@ export class Intake<Input, Output, Meta> {
 		} catch (error) {
 			// That a stopped run stopped is no error.
 			const quiet =
-				live.controller.signal.aborted &&
+				live.isAborted &&
 				(error as { name?: unknown } | null)?.name === "AbortError";
 			return quiet
 				? { outcome: "failed" }
@@ -362,19 +367,22 @@ export class Intake<Input, Output, Meta> {
 	}
 
 	#follow(key: string, messageId: string): Promise<Settled<Output>> {
-		const id = settlingId(key, messageId);
-		let settling = this.#settling.get(id);
-		if (!settling) {
-			settling = Promise.withResolvers<Settled<Output>>();
-			this.#settling.set(id, settling);
-		}
-		return settling.promise;
+		const named = this.#settling.get(messageId);
+		const known = named?.find((one) => one.key === key);
+		if (known) return known.settled.promise;
+		const settled = Promise.withResolvers<Settled<Output>>();
+		const one = { key, settled };
+		this.#settling.set(messageId, named ? [...named, one] : [one]);
+		return settled.promise;
 	}
 
-	#settle(key: string, messageId: string, settled: Settled<Output>): void {
-		const id = settlingId(key, messageId);
-		this.#settling.get(id)?.resolve(settled);
-		this.#settling.delete(id);
+	#settle(key: string, messageId: string, how: Settled<Output>): void {
+		const named = this.#settling.get(messageId);
+		if (!named) return;
+		named.find((one) => one.key === key)?.settled.resolve(how);
+		const others = named.filter((one) => one.key !== key);
+		if (others.length === 0) this.#settling.delete(messageId);
+		else this.#settling.set(messageId, others);
 	}
 
 	async #import(row: ImportedSession<Meta>): Promise<boolean> {
@@ -410,10 +418,6 @@ export class Intake<Input, Output, Meta> {
 			});
 		});
 	}
-}
-
-function settlingId(key: string, messageId: string): string {
-	return `${messageId}@${key}`;
 }
 
 function settledBy(run: RunFacts): Settled<never> {

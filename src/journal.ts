@@ -267,7 +267,9 @@ function groupBySession(turns: readonly Turn[]): Map<LiveSession, Turn[]> {
 }
 
 function refusalsOf(turns: readonly Turn[]): StoredRefusal[] {
-	return turns.flatMap((turn) => turn.refusals);
+	const refusals: StoredRefusal[] = [];
+	for (const turn of turns) refusals.push(...turn.refusals);
+	return refusals;
 }
 
 /** All that the turns of one session write together, or null if that is nothing. */
@@ -278,15 +280,21 @@ function write(
 	if (!turns.some(changesSession)) return null;
 	const first = turns[0] as Turn;
 	const last = turns[turns.length - 1] as Turn;
-	const purges = turns.map((turn) => turn.purgeBefore ?? 0);
-	const purgeBefore = Math.max(...purges);
-	return {
+	const base = {
 		sessionKey: session.key,
 		baseVersion: first.before.version,
 		facts: last.after === first.before ? null : last.after,
+	};
+	if (turns.length === 1) {
+		const { runs, generations, messages, purgeBefore } = first;
+		return { ...base, runs, generations, messages, purgeBefore };
+	}
+	const purges = turns.map((turn) => turn.purgeBefore ?? 0);
+	return {
+		...base,
 		runs: turns.flatMap((turn) => turn.runs),
 		generations: turns.flatMap((turn) => turn.generations),
 		messages: turns.flatMap((turn) => turn.messages),
-		purgeBefore: purgeBefore > 0 ? purgeBefore : null,
+		purgeBefore: Math.max(...purges) || null,
 	};
 }

@@ -38,8 +38,14 @@ export class Projection<Meta> {
 		return { unsubscribe: () => this.#listeners.delete(own) };
 	}
 
-	get isWatched(): boolean {
+	/** Whether anybody follows the feed. */
+	get isFollowed(): boolean {
 		return this.#listeners.size > 0;
+	}
+
+	/** Whether anybody would see a row of this key. */
+	shows(sessionKey: string): boolean {
+		return this.isFollowed || this.#atoms.has(sessionKey);
 	}
 
 	tell(event: Unnumbered<RuntimeEvent<Meta>>): void {

@@ -12,26 +12,69 @@ import {
 import type { Clock } from "./clock.ts";
 import { RunAborted } from "./errors.ts";
 
-export interface LiveRun {
-	readonly id: string;
+/** What lives of one run: its signal, its timer, the facts it last saw. */
+export class LiveRun {
 	readonly driver: RunFacts["driver"];
-	readonly controller: AbortController;
 	/** Its session id may have moved on. */
 	ticket: RunTicket;
 	/** Why its signal was fired, also where the commit of that stop failed. */
-	stoppedBy: StopCause | null;
+	stoppedBy: StopCause | null = null;
 	/** What its executor returned. */
-	output: unknown;
+	output: unknown = undefined;
 	/** The committed facts of its own generation, as last seen. */
-	facts: SessionFacts | null;
-	timer: unknown;
-	deadline: number;
+	facts: SessionFacts | null = null;
+	timer: unknown = null;
+	deadline = Number.POSITIVE_INFINITY;
+	#reason: unknown = null;
+	/** Made when somebody asks: most runs never look at their signal. */
+	#controller: AbortController | null = null;
+
+	constructor(run: RunFacts) {
+		this.driver = run.driver;
+		this.ticket = ticketOf(run);
+	}
+
+	get signal(): AbortSignal {
+		if (!this.#controller) {
+			this.#controller = new AbortController();
+			if (this.isAborted) this.#controller.abort(this.#reason);
+		}
+		return this.#controller.signal;
+	}
+
+	get isAborted(): boolean {
+		return this.#reason !== null;
+	}
+
+	/** Once; the first reason stays. */
+	abort(reason: Error): void {
+		if (this.isAborted) return;
+		this.#reason = reason;
+		this.#controller?.abort(reason);
+	}
+
+	is(ticket: Identity): boolean {
+		const own = this.ticket;
+		return (
+			own.runId === ticket.runId &&
+			own.attempt === ticket.attempt &&
+			own.generation === ticket.generation &&
+			own.sessionKey === ticket.sessionKey
+		);
+	}
 }
+
+type Identity = Pick<
+	RunTicket,
+	"sessionKey" | "generation" | "runId" | "attempt"
+>;
 
 export class Registry {
 	#clock: Clock;
 	#overdue: (run: LiveRun) => void;
-	#runs = new Map<string, LiveRun>();
+	/** Live and draining runs by run id; different sessions may use the same one. */
+	#runs = new Map<string, readonly LiveRun[]>();
+	#size = 0;
 	/** Handles of reservations: they hold nothing, so a host may forget them. */
 	#reserved = new Map<string, WeakRef<LiveRun>>();
 	#forget = new FinalizationRegistry<string>((id) => {
@@ -44,55 +87,48 @@ export class Registry {
 	}
 
 	get size(): number {
-		return this.#runs.size;
+		return this.#size;
 	}
 
 	all(): readonly LiveRun[] {
-		return [...this.#runs.values()];
+		return [...this.#runs.values()].flat();
 	}
 
-	get(ticket: RunTicket): LiveRun | undefined {
-		const id = ticketId(ticket);
-		return this.#runs.get(id) ?? this.#reserved.get(id)?.deref();
+	get(ticket: Identity): LiveRun | undefined {
+		const live = this.#runs.get(ticket.runId)?.find((run) => run.is(ticket));
+		if (live || this.#reserved.size === 0) return live;
+		return this.#reserved.get(ticketId(ticket))?.deref();
 	}
 
 	/** Keys on which a run of this id is live or draining. */
 	keysOf(runId: string): readonly string[] {
-		const keys = new Set<string>();
-		for (const { ticket } of this.#runs.values())
-			if (ticket.runId === runId) keys.add(ticket.sessionKey);
-		return [...keys];
+		const runs = this.#runs.get(runId) ?? [];
+		return [...new Set(runs.map(({ ticket }) => ticket.sessionKey))];
 	}
 
 	/** The entry of a run that was admitted or reserved, made if need be. */
 	enter(run: RunFacts): LiveRun {
-		const ticket = ticketOf(run);
-		const known = this.get(ticket);
-		const live = known ?? {
-			id: ticketId(ticket),
-			driver: run.driver,
-			controller: new AbortController(),
-			ticket,
-			stoppedBy: null,
-			output: undefined,
-			facts: null,
-			timer: null,
-			deadline: Number.POSITIVE_INFINITY,
-		};
-		live.ticket = ticket;
+		const known = this.get(run);
+		const live = known ?? new LiveRun(run);
+		if (known) known.ticket = ticketOf(run);
+		const { runId } = run;
+		const named = this.#runs.get(runId);
 		if (run.status !== "reserved") {
-			this.#reserved.delete(live.id);
-			this.#runs.set(live.id, live);
+			if (named?.includes(live)) return live;
+			this.#runs.set(runId, named ? [...named, live] : [live]);
+			this.#size += 1;
+			if (this.#reserved.size > 0) this.#reserved.delete(ticketId(run));
 		} else if (!known) {
-			this.#reserved.set(live.id, new WeakRef(live));
-			this.#forget.register(live, live.id);
+			const id = ticketId(run);
+			this.#reserved.set(id, new WeakRef(live));
+			this.#forget.register(live, id);
 		}
 		return live;
 	}
 
 	/** Fires a run's signal once and arms the end of its grace period; a later stop can only bring it nearer. */
 	stop(run: RunFacts, stop: RunStop): void {
-		const live = this.get(ticketOf(run));
+		const live = this.get(run);
 		if (!live) return;
 		live.stoppedBy ??= stop.cause;
 		if (stop.deadline < live.deadline) {
@@ -106,26 +142,31 @@ export class Registry {
 				Math.max(0, stop.deadline - this.#clock.now()),
 			);
 		}
-		if (!live.controller.signal.aborted)
-			live.controller.abort(new RunAborted(stop.cause, stop.reason));
+		live.abort(new RunAborted(stop.cause, stop.reason));
 	}
 
 	/** A run that settled, or a reservation that its generation left behind. */
-	leave(run: RunFacts, cause: StopCause | null): LiveRun | undefined {
-		const live = this.get(ticketOf(run));
-		if (!live) return undefined;
-		this.#clock.clearTimeout(live.timer);
-		this.#runs.delete(live.id);
-		this.#reserved.delete(live.id);
-		if (cause && !live.controller.signal.aborted)
-			live.controller.abort(new RunAborted(cause, null));
-		return live;
+	leave(live: LiveRun, cause: StopCause | null): void {
+		const { runId } = live.ticket;
+		if (live.timer !== null) this.#clock.clearTimeout(live.timer);
+		const named = this.#runs.get(runId);
+		if (named?.includes(live)) {
+			this.#size -= 1;
+			if (named.length === 1) this.#runs.delete(runId);
+			else
+				this.#runs.set(
+					runId,
+					named.filter((one) => one !== live),
+				);
+		}
+		if (this.#reserved.size > 0) this.#reserved.delete(ticketId(live.ticket));
+		if (cause) live.abort(new RunAborted(cause, null));
 	}
 
 	clear(): void {
-		for (const live of this.#runs.values())
-			this.#clock.clearTimeout(live.timer);
+		for (const live of this.all()) this.#clock.clearTimeout(live.timer);
 		this.#runs.clear();
+		this.#size = 0;
 		this.#reserved.clear();
 	}
 }

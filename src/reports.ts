@@ -90,8 +90,8 @@ export class Reports<Meta> {
 				const ticket = run ? ticketOf(run) : null;
 				turn.reply = { result: "verdict", ...rest, ticket };
 				if (rest.verdict !== "archived" || !run) return;
-				turn.runs.push(run);
-				if (stored.generation) turn.generations.push(stored.generation);
+				turn.runs = [...turn.runs, run];
+				if (stored.generation) turn.generations = [stored.generation];
 			},
 		});
 	}
@@ -128,7 +128,7 @@ export class Reports<Meta> {
 				amend: (turn) => {
 					parts.amend?.(turn);
 					const refusal = refusalOf(turn, report, engine.now());
-					if (refusal) turn.refusals.push(refusal);
+					if (refusal) turn.refusals = [refusal];
 				},
 				committed: (turn) => resolve(verdictOf(turn)),
 				failed: reject,

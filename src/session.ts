@@ -226,7 +226,7 @@ export class LiveSession {
 		if (event) {
 			const watch = this.#host.inspected
 				? actor.system.inspect((seen: InspectionEvent) => {
-						turn.inspection.push(seen);
+						turn.inspection = [...turn.inspection, seen];
 					})
 				: null;
 			this.#host.gather(turn, () => actor.send(event));

@@ -2,7 +2,7 @@
  * Owns one turn: what an event did to a session, and the live machine whose named effects are gathered into it. A turn is
  * speculative until the journal has committed it; nothing here acts on the world.
  */
-import { enqueueActions, type InspectionEvent } from "xstate";
+import { type AnyActorRef, enqueueActions, type InspectionEvent } from "xstate";
 import type { MessageFate, Reply, SessionEffects } from "../machines/events.ts";
 import {
 	type ArchivedGeneration,
@@ -24,18 +24,21 @@ export interface Turn {
 	reply: Reply | null;
 	start: SessionEffects["startRun"] | null;
 	stops: SessionEffects["stopRuns"];
-	runs: RunFacts[];
-	generations: ArchivedGeneration[];
-	messages: StoredMessage[];
-	refusals: StoredRefusal[];
+	runs: readonly RunFacts[];
+	generations: readonly ArchivedGeneration[];
+	messages: readonly StoredMessage[];
+	refusals: readonly StoredRefusal[];
 	purgeBefore: number | null;
 	/** The runs of the generation that this turn ended, newest first. */
 	endedRuns: readonly RunFacts[];
 	/** The row after this turn, made when somebody asks. */
 	row: SessionRow | null;
 	/** What XState told its inspectors, held until the commit. */
-	inspection: InspectionEvent[];
+	inspection: readonly InspectionEvent[];
 }
+
+/** Shared by all turns that have none; lists of a turn are replaced, never changed. */
+const none: readonly never[] = [];
 
 export function emptyTurn(
 	session: LiveSession,
@@ -49,15 +52,15 @@ export function emptyTurn(
 		after: before,
 		reply: null,
 		start: null,
-		stops: [],
-		runs: [],
-		generations: [],
-		messages: [],
-		refusals: [],
+		stops: none,
+		runs: none,
+		generations: none,
+		messages: none,
+		refusals: none,
 		purgeBefore: null,
-		endedRuns: [],
+		endedRuns: none,
 		row: null,
-		inspection: [],
+		inspection: none,
 	};
 }
 
@@ -89,13 +92,24 @@ export function changesSession(turn: Turn): boolean {
 
 /** Of one message only the newest fate counts: taken at once, it was never in line. */
 function noteFates(turn: Turn, fates: readonly MessageFate[]): void {
-	for (const { message, ...fate } of fates) {
-		const note: StoredMessage = { ...message, ...fate, kind: "message" };
-		const known = turn.messages.findIndex(
-			(one) => one.messageId === message.messageId,
-		);
-		if (known < 0) turn.messages.push(note);
-		else turn.messages[known] = note;
+	for (const { message, fate, run, reason } of fates) {
+		const note: StoredMessage = {
+			messageId: message.messageId,
+			input: message.input,
+			acceptedAt: message.acceptedAt,
+			generation: message.generation,
+			seq: message.seq,
+			expect: message.expect,
+			fate,
+			run,
+			reason,
+			kind: "message",
+		};
+		const others =
+			turn.messages.length === 0
+				? none
+				: turn.messages.filter((one) => one.messageId !== message.messageId);
+		turn.messages = others.length === 0 ? [note] : [...others, note];
 	}
 }
 
@@ -105,6 +119,12 @@ function childOf(run: RunFacts): string {
 }
 
 export type LiveMachine = ReturnType<typeof liveMachine>;
+
+/** Shows a run to its actor, if it has one: after a hydration the runs of before have none. */
+function show(self: AnyActorRef, run: RunFacts): void {
+	const child = self.getSnapshot().children[childOf(run)];
+	if (child) child.send(runShown(run));
+}
 
 /** The session machine with its effects gathered into the turn that `current` names. */
 export function liveMachine(current: () => Turn) {
@@ -116,44 +136,30 @@ export function liveMachine(current: () => Turn) {
 			startRun: enqueueActions(({ enqueue, self }, start) => {
 				enqueue(() => {
 					current().start = start;
+					show(self, start.run);
 				});
 				const id = childOf(start.run);
-				if (self.getSnapshot().children[id])
-					enqueue.sendTo(id, runShown(start.run));
-				else enqueue.spawnChild("run", { id, input: start.run });
+				if (!self.getSnapshot().children[id])
+					enqueue.spawnChild("run", { id, input: start.run });
 			}),
-			stopRuns: enqueueActions(({ enqueue, self }, stops) => {
-				enqueue(() => {
-					current().stops = [...current().stops, ...stops];
-				});
-				for (const { run } of stops)
-					if (self.getSnapshot().children[childOf(run)])
-						enqueue.sendTo(childOf(run), runShown(run));
-			}),
-			showRun: enqueueActions(({ enqueue, self }, run) => {
-				if (self.getSnapshot().children[childOf(run)])
-					enqueue.sendTo(childOf(run), runShown(run));
-			}),
-			keepRuns: enqueueActions(({ enqueue, self, context }, runs) => {
-				enqueue(() => {
-					current().runs.push(...runs);
-				});
-				for (const run of runs) {
-					const id = childOf(run);
-					if (run.outcome === null || !self.getSnapshot().children[id])
-						continue;
-					if (run.generation === context.generation)
-						enqueue.sendTo(id, runShown(run));
-					else enqueue.stopChild(id);
-				}
-			}),
+			stopRuns: ({ self }, stops) => {
+				current().stops = [...current().stops, ...stops];
+				for (const { run } of stops) show(self, run);
+			},
+			showRun: ({ self }, run) => show(self, run),
+			keepRuns: ({ self }, runs) => {
+				const turn = current();
+				turn.runs = turn.runs.length > 0 ? [...turn.runs, ...runs] : runs;
+				for (const run of runs) if (run.outcome !== null) show(self, run);
+			},
 			keepGeneration: enqueueActions(({ enqueue, self, context }, ended) => {
 				enqueue(() => {
-					current().generations.push(ended);
+					current().generations = [...current().generations, ended];
 				});
+				// The child of a generation goes when nothing of that generation is live.
 				const id = `generation ${ended.generation}`;
-				if (!context.run && self.getSnapshot().children[id])
-					enqueue.stopChild(id);
+				const drains = context.generation === ended.generation && context.run;
+				if (!drains && self.getSnapshot().children[id]) enqueue.stopChild(id);
 			}),
 			keepMessages: (_, fates) => {
 				noteFates(current(), fates);

@@ -26,7 +26,8 @@ function width(text: string): number {
 	return columns;
 }
 
-export const margin = 6;
+/** Where text begins, right of its label. */
+const margin = 6;
 
 export class Screen {
 	#rl: Interface;
@@ -52,6 +53,7 @@ export class Screen {
 		});
 		this.#rl.on("line", (text) => {
 			this.#eraseEcho(text);
+			this.#draw(() => {});
 			on.line(text);
 		});
 		this.#rl.on("SIGINT", on.interrupt);
@@ -64,16 +66,13 @@ export class Screen {
 		this.#rl.prompt();
 	}
 
-	/** A whole line, above what grows. */
-	line(text = ""): void {
-		this.#draw(() => this.#out.write(`${text}\n`));
-	}
-
-	/** A label and its text, wrapped. */
-	say(label: string, text: string): void {
+	/** A label and its text, wrapped, above what grows. */
+	say(label: string, text: string, style?: Style): void {
 		this.#draw(() => {
-			for (const line of wrapped(text, this.#columns - margin))
-				this.#out.write(`${this.#label(line.isFirst ? label : "")}${line.text}\n`);
+			wrapped(text, this.#columns - margin).forEach((line, at) => {
+				const shown = style ? paint(style, line) : line;
+				this.#out.write(`${this.#label(at === 0 ? label : "")}${shown}\n`);
+			});
 		});
 	}
 
@@ -133,10 +132,7 @@ export class Screen {
 	}
 
 	#label(label: string): string {
-		return " ".repeat(Math.max(0, margin - width(label) - 1)).replace(
-			/^/,
-			label,
-		).concat(" ");
+		return label + " ".repeat(Math.max(1, margin - width(label)));
 	}
 
 	/** Puts the word that is complete now on the line, or on the next. */
@@ -178,15 +174,13 @@ export class Screen {
 	}
 
 	#hide(): void {
-		const up =
-			this.#rl.getCursorPos().rows + (this.#partial === null ? 0 : 1);
+		const up = this.#rl.getCursorPos().rows + (this.#partial === null ? 0 : 1);
 		this.#out.write(`${up > 0 ? `\u001b[${up}A` : ""}\r\u001b[J`);
 	}
 
 	/** Readline leaves what was typed on the screen; it is said again where it belongs. */
 	#eraseEcho(text: string): void {
-		const rows =
-			Math.floor(width(this.#prompt + text) / this.#columns) + 1;
+		const rows = Math.floor(width(this.#prompt + text) / this.#columns) + 1;
 		this.#out.write(`\u001b[${rows}A\r\u001b[J`);
 	}
 }
@@ -209,10 +203,7 @@ function visible(text: string): string {
 		.replace(/[^\P{Cc}\n]|[\u202a-\u202e\u2066-\u2069]/gu, "");
 }
 
-function wrapped(
-	text: string,
-	columns: number,
-): readonly { text: string; isFirst: boolean }[] {
+function wrapped(text: string, columns: number): readonly string[] {
 	const lines: string[] = [];
 	for (const paragraph of visible(text).split("\n")) {
 		let line = "";
@@ -231,5 +222,5 @@ function wrapped(
 		}
 		lines.push(line);
 	}
-	return lines.map((line, at) => ({ text: line, isFirst: at === 0 }));
+	return lines;
 }

@@ -1,5 +1,5 @@
 /** Owns how sessions, runs and refusals are told to a person, in lines of at most 80 columns. Reads the runtime, prints nothing. */
-import type { Refusal, RunRecord, SessionRow } from "turnkeeper";
+import type { Refusal, RunRecord, SessionRow, StopCause } from "turnkeeper";
 import type { ChatRuntime } from "./host.ts";
 
 export function shortId(id: string): string {
@@ -12,7 +12,10 @@ export function counted(count: number, thing: string): string {
 
 /** Text of others on one line, with nothing in it that a terminal would obey. */
 export function plain(text: string, columns = 60): string {
-	const line = text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu, " ");
+	const line = text.replace(
+		/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu,
+		" ",
+	);
 	return line.length > columns ? `${line.slice(0, columns - 1)}…` : line;
 }
 
@@ -33,7 +36,14 @@ export function rowLine(row: SessionRow<unknown>): string {
 	].join(" · ");
 }
 
-/** @example "run …0a1b2c3d was aborted by the reset after 0.6 s: socket hang up" */
+const stops = {
+	abort: "on request",
+	reset: "by reset",
+	delete: "by delete",
+	shutdown: "by shutdown",
+} as const satisfies Record<StopCause, string>;
+
+/** @example "run …0a1b2c3d aborted by reset after 0.6 s: socket hang up" */
 export function runLine(run: RunRecord): string {
 	const id = `run ${shortId(run.runId)}`;
 	if (run.outcome === null)
@@ -44,9 +54,9 @@ export function runLine(run: RunRecord): string {
 		run.startedAt !== null && run.endedAt !== null
 			? ` after ${(Math.max(0, run.endedAt - run.startedAt) / 1000).toFixed(1)} s`
 			: "";
-	const by = run.stoppedBy ? ` (told to stop by ${run.stoppedBy})` : "";
+	const by = run.stoppedBy ? ` ${stops[run.stoppedBy]}` : "";
 	const why = run.error ? `: ${plain(run.error, 44)}` : "";
-	return `${id} ${run.outcome}${took}${by}${why}`;
+	return `${id} ${run.outcome}${by}${took}${why}`;
 }
 
 export function refusalLine({ verdict, reason, report }: Refusal): string {

@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { open, rename, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { backup, DatabaseSync } from "node:sqlite";
 import { count } from "../replay/words.ts";
 import {
@@ -79,6 +80,8 @@ async function copy(db: string, file: string): Promise<number> {
 		return pages;
 	} catch (error) {
 		await rm(unfinished, { force: true });
+		if ((error as NodeJS.ErrnoException).code === "ENOENT")
+			throw new CommandError(`${file}: there is no folder ${dirname(file)}`);
 		throw "errcode" in (error as object)
 			? new CommandError(`${file}: ${(error as Error).message}`, {
 					cause: error,

@@ -140,7 +140,7 @@ function tell(story: Story): string[] {
 	}
 	if (story.refusals.length > 0) {
 		sentences.push(
-			`${count(story.refusals.length, "report")} changed nothing in the session:`,
+			`${count(story.refusals.length, "report")} ${story.refusals.length === 1 ? "was" : "were"} not applied:`,
 		);
 		for (const refusal of story.refusals.toReversed())
 			sentences.push(`  ${refusalSentence(refusal)}`);
@@ -233,9 +233,9 @@ function usageOf({ inputTokens, outputTokens }: RunRecord): string {
 }
 
 const fates = {
-	archived: "was filed in the archive",
+	archived: "came late",
 	duplicate: "was a duplicate",
-	unknown: "was about an unknown run",
+	unknown: "was about a run that nobody knows",
 	refused: "was refused",
 } as const satisfies Record<Refusal["verdict"], string>;
 
@@ -249,8 +249,11 @@ function refusalSentence({ at, verdict, reason, report }: Refusal): string {
 		phase === "start" || phase === "end" || phase === "error"
 			? `${phase === "start" ? "a" : "an"} ${phase}`
 			: "a malformed report";
-	const whose = typeof runId === "string" ? ` of run ${shortId(runId)}` : "";
-	return `${when(at)}: ${what}${whose} ${fates[verdict]}: ${reason}.`;
+	if (typeof runId !== "string")
+		return `${when(at)}: ${what} ${fates[verdict]}: ${reason}.`;
+	const id = shortId(runId);
+	const because = reason.replaceAll(runId, id);
+	return `${when(at)}: ${what} of run ${id} ${fates[verdict]}: ${because}.`;
 }
 
 function listed(parts: readonly string[]): string {

@@ -19,6 +19,8 @@ const { values } = parseArgs({
 		rounds: { type: "string", default: "9" },
 		turns: { type: "string", default: "10" },
 		sessions: { type: "string", default: "1000" },
+		/** Also on the memory store, which shows what SQLite costs. */
+		memory: { type: "boolean", default: false },
 	},
 });
 const rounds = Number(values.rounds);
@@ -104,7 +106,9 @@ try {
 			"turnkeeper, SQLite synchronous=full",
 			sqliteStore(join(folder, "bench.db"), { synchronous: "full" }),
 		),
-		await turnkeeper("turnkeeper, memory", memoryStore()),
+		...(values.memory
+			? [await turnkeeper("turnkeeper, memory", memoryStore())]
+			: []),
 	];
 	const rates = new Map(contenders.map((one) => [one, [] as number[]]));
 	for (let round = -1; round < rounds; round++)
