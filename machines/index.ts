@@ -53,7 +53,7 @@ export {
 	ticketOf,
 	type Usage,
 } from "./run.ts";
-export { sessionMachine, stateOf } from "./session.ts";
+export { type SessionContext, sessionMachine, stateOf } from "./session.ts";
 export {
 	type RunOutcome,
 	type RunTicket,

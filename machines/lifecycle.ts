@@ -13,7 +13,7 @@ import {
 	type SessionFacts,
 	type SessionRow,
 } from "./facts.ts";
-import { mergePatch } from "./json.ts";
+import { type JsonValue, mergePatch } from "./json.ts";
 import { judge, stepReported } from "./report.ts";
 import {
 	ownsRun,
@@ -23,35 +23,49 @@ import {
 	stepRun,
 	ticketOf,
 } from "./run.ts";
+import type { RunOutcome } from "./ticket.ts";
 
 export type EventOf<Type extends SessionEvent["type"]> = Extract<
 	SessionEvent,
 	{ type: Type }
 >;
-type Change = Partial<SessionFacts>;
-
 /** Every event that changes anything is one version. */
-function touch(facts: SessionFacts, event: { readonly at: number }): Change {
-	return { version: facts.version + 1, updatedAt: event.at };
+export function touch(
+	facts: SessionFacts,
+	event: { readonly at: number },
+): SessionFacts {
+	return { ...facts, version: facts.version + 1, updatedAt: event.at };
 }
 
-/** A hidden generation comes to light with its first use. */
+/** A hidden generation comes to light with its first use; fields that the host gave replace its own. */
 function open(
 	facts: SessionFacts,
-	event: { readonly at: number; readonly sessionId: string },
-): Change {
-	return facts.hidden
-		? { hidden: false, sessionIds: [event.sessionId], createdAt: event.at }
-		: {};
+	event: {
+		readonly at: number;
+		readonly sessionId: string;
+		readonly meta?: JsonValue | undefined;
+	},
+): SessionFacts {
+	const touched = touch(facts, event);
+	const next =
+		event.meta === undefined ? touched : { ...touched, meta: event.meta };
+	if (!facts.hidden) return next;
+	return {
+		...next,
+		hidden: false,
+		sessionIds: [event.sessionId],
+		createdAt: event.at,
+	};
 }
 
 // ── messages
 
-export function accept(facts: SessionFacts, event: EventOf<"message">): Change {
+export function accept(
+	facts: SessionFacts,
+	event: EventOf<"message">,
+): SessionFacts {
 	return {
-		...touch(facts, event),
 		...open(facts, event),
-		...(event.meta === undefined ? {} : { meta: event.meta }),
 		queue: [...facts.queue, arriving(facts, event)],
 		arrivals: facts.arrivals + 1,
 	};
@@ -93,20 +107,17 @@ export function messageOf(message: QueuedMessage): Message {
 
 export function takenBy(
 	facts: SessionFacts,
-	event: { readonly at: number; readonly grant?: string | null | undefined },
+	taker: RunFacts,
 ): readonly MessageFate[] {
-	const run = ticketOf(nextRun(facts, event));
+	const run = ticketOf(taker);
 	return facts.queue
 		.slice(0, 1)
 		.map((message) => ({ message, fate: "taken", run, reason: null }));
 }
 
 /** Part of a turn that some event began, so not a version of its own. */
-export function take(
-	facts: SessionFacts,
-	event: { readonly at: number; readonly grant?: string | null | undefined },
-): Change {
-	return { run: nextRun(facts, event), queue: facts.queue.slice(1) };
+export function take(facts: SessionFacts, run: RunFacts): SessionFacts {
+	return { ...facts, run, queue: facts.queue.slice(1) };
 }
 
 function newRun(
@@ -146,12 +157,20 @@ export function reservationOf(
 	return facts.reservations.find((run) => run.runId === runId);
 }
 
+/** The live run or reservation of this name. */
+export function namedRun(
+	facts: SessionFacts,
+	runId: string,
+): RunFacts | undefined {
+	return facts.run?.runId === runId ? facts.run : reservationOf(facts, runId);
+}
+
 /** The run that an admission names, as it will stand: live, or reserved. */
 export function admittedRun(
 	facts: SessionFacts,
 	event: EventOf<"admit">,
 ): RunFacts {
-	const opened = { ...facts, ...open(facts, event) };
+	const opened = open(facts, event);
 	const reserved = reservationOf(facts, event.runId);
 	const given = event.givenSessionId;
 	const run = reserved ?? newRun(opened, event.runId, event.attempt, "host");
@@ -161,33 +180,33 @@ export function admittedRun(
 		: { ...named, status: "admitted", admittedAt: event.at };
 }
 
-export function reserve(facts: SessionFacts, event: EventOf<"admit">): Change {
+export function reserve(
+	facts: SessionFacts,
+	event: EventOf<"admit">,
+): SessionFacts {
 	const run = admittedRun(facts, event);
+	const opened = open(facts, event);
 	return {
-		...touch(facts, event),
-		...open(facts, event),
+		...opened,
 		// The first session id of a fresh generation is the host's, if it gave one.
-		...(facts.hidden ? { sessionIds: run.sessionIds } : {}),
-		...(event.meta === undefined ? {} : { meta: event.meta }),
+		sessionIds: facts.hidden ? run.sessionIds : opened.sessionIds,
 		reservations: [...facts.reservations, run],
 	};
 }
 
-export function admit(facts: SessionFacts, event: EventOf<"admit">): Change {
-	const run = admittedRun(facts, event);
-	return {
-		...touch(facts, event),
-		...open(facts, event),
-		...(event.meta === undefined ? {} : { meta: event.meta }),
-		...enter(facts, run),
-	};
+export function admit(
+	facts: SessionFacts,
+	event: EventOf<"admit">,
+): SessionFacts {
+	return enter(open(facts, event), admittedRun(facts, event));
 }
 
 /** A run becomes the live one, and its session takes on its session id. */
-function enter(facts: SessionFacts, run: RunFacts): Change {
+function enter(facts: SessionFacts, run: RunFacts): SessionFacts {
 	const sessionId = run.sessionIds.at(-1) as string;
 	const known = facts.sessionIds;
 	return {
+		...facts,
 		run,
 		reservations: facts.reservations.filter((one) => one.runId !== run.runId),
 		sessionIds: known.at(-1) === sessionId ? known : [...known, sessionId],
@@ -212,17 +231,14 @@ export function reportedRun(
 export function startReserved(
 	facts: SessionFacts,
 	event: EventOf<"report">,
-): Change {
-	return {
-		...touch(facts, event),
-		...enter(facts, reportedRun(facts, event)),
-	};
+): SessionFacts {
+	return enter(touch(facts, event), reportedRun(facts, event));
 }
 
 export function noteStart(
 	facts: SessionFacts,
 	event: EventOf<"report">,
-): Change {
+): SessionFacts {
 	return { ...touch(facts, event), run: reportedRun(facts, event) };
 }
 
@@ -231,14 +247,15 @@ export function leave(
 	facts: SessionFacts,
 	event: { readonly at: number },
 	run: RunFacts,
-): Change {
+): SessionFacts {
 	const before = facts.run ?? { inputTokens: 0, outputTokens: 0 };
+	// A reservation that a terminal settles at once was never entered.
+	const next = touch(facts.run ? facts : enter(facts, run), event);
 	return {
-		...touch(facts, event),
-		...(facts.run ? {} : enter(facts, run)),
+		...next,
 		run: null,
 		last: {
-			outcome: run.outcome as NonNullable<RunFacts["outcome"]>,
+			outcome: run.outcome as RunOutcome,
 			error: run.error,
 			startedAt: run.startedAt,
 			endedAt: run.endedAt,
@@ -261,7 +278,10 @@ export function settledRun(
 	return stepRun(run, { type: "settle", end });
 }
 
-export function rotate(facts: SessionFacts, event: EventOf<"rotate">): Change {
+export function rotate(
+	facts: SessionFacts,
+	event: EventOf<"rotate">,
+): SessionFacts {
 	return {
 		...touch(facts, event),
 		run: stepRun(facts.run as RunFacts, {
@@ -276,7 +296,7 @@ export function rotate(facts: SessionFacts, event: EventOf<"rotate">): Change {
 export function countUsage(
 	facts: SessionFacts,
 	event: EventOf<"usage">,
-): Change {
+): SessionFacts {
 	const used = {
 		type: "usage",
 		inputTokens: event.inputTokens,
@@ -328,11 +348,14 @@ export function stopOf(event: EventOf<"reset" | "delete" | "abort">): RunStop {
 	};
 }
 
-export function stopLive(facts: SessionFacts, event: EventOf<"abort">): Change {
+export function stopLive(
+	facts: SessionFacts,
+	event: EventOf<"abort">,
+): SessionFacts {
 	return {
 		...touch(facts, event),
 		run: stepRun(facts.run as RunFacts, { type: "stop", stop: stopOf(event) }),
-		...(event.queued === "drop" ? { queue: [] } : {}),
+		queue: event.queued === "drop" ? [] : facts.queue,
 	};
 }
 
@@ -359,19 +382,15 @@ export function stopsOf(
 export function mint(
 	facts: SessionFacts,
 	event: EventOf<"reset" | "delete">,
-): Change {
-	const fresh: Change =
-		event.type === "reset"
-			? { sessionIds: [event.sessionId], hidden: false, meta: event.meta }
-			: {
-					sessionIds: [],
-					hidden: true,
-					meta: {},
-					purge: facts.purge || event.purge,
-				};
+): SessionFacts {
+	const isReset = event.type === "reset";
 	return {
 		...touch(facts, event),
 		generation: facts.generation + 1,
+		sessionIds: isReset ? [event.sessionId] : [],
+		hidden: !isReset,
+		meta: isReset ? event.meta : {},
+		purge: facts.purge || (!isReset && event.purge),
 		run: null,
 		reservations: [],
 		draining: drainAfter(facts, event),
@@ -379,7 +398,6 @@ export function mint(
 		inputTokens: 0,
 		outputTokens: 0,
 		queue: facts.queue.filter((message) => keeps(facts, event, message)),
-		...fresh,
 	};
 }
 
@@ -424,8 +442,8 @@ export function droppedBy(
 export function openByReset(
 	facts: SessionFacts,
 	event: EventOf<"reset">,
-): Change {
-	return { ...touch(facts, event), ...open(facts, event), meta: event.meta };
+): SessionFacts {
+	return open(facts, event);
 }
 
 export function endedGeneration(
@@ -478,7 +496,7 @@ export function settleDraining(
 	facts: SessionFacts,
 	event: { readonly at: number },
 	run: RunFacts,
-): Change {
+): SessionFacts {
 	return {
 		...touch(facts, event),
 		draining: facts.draining.filter((one) => !ownsRun(one.run, ticketOf(run))),
@@ -488,7 +506,7 @@ export function settleDraining(
 export function startDraining(
 	facts: SessionFacts,
 	event: EventOf<"report">,
-): Change {
+): SessionFacts {
 	const run = reportedRun(facts, event);
 	return {
 		...touch(facts, event),
@@ -503,14 +521,14 @@ export function startDraining(
 export function patchMeta(
 	facts: SessionFacts,
 	event: EventOf<"patch">,
-): Change {
+): SessionFacts {
 	return { ...touch(facts, event), meta: mergePatch(facts.meta, event.patch) };
 }
 
 export function importFacts(
 	facts: SessionFacts,
 	event: EventOf<"import">,
-): Change {
+): SessionFacts {
 	return {
 		...touch(facts, event),
 		hidden: false,
@@ -523,7 +541,8 @@ export function importFacts(
 	};
 }
 
-export function cancelReservation(
+/** A reservation given up before it started: its start is consumed here (AB-16). */
+export function cancelledRun(
 	facts: SessionFacts,
 	event: EventOf<"abort">,
 ): RunFacts {
@@ -534,4 +553,14 @@ export function cancelReservation(
 	});
 }
 
-export { touch };
+export function cancelReservation(
+	facts: SessionFacts,
+	event: EventOf<"abort">,
+): SessionFacts {
+	return {
+		...touch(facts, event),
+		reservations: facts.reservations.filter(
+			(run) => run.runId !== event.expect?.runId,
+		),
+	};
+}

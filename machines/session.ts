@@ -15,283 +15,384 @@ import * as life from "./lifecycle.ts";
 import { judge, type VerdictKind } from "./report.ts";
 import { ownsRun, type RunFacts, runLogic, ticketOf } from "./run.ts";
 
-type Scope = { readonly context: SessionFacts; readonly event: SessionEvent };
-type EventOf<Type extends SessionEvent["type"]> = life.EventOf<Type>;
+/** What the chart carries: the facts, as one value. */
+export interface SessionContext {
+	readonly facts: SessionFacts;
+}
 
-/** The chart says which event an action runs on; this says so to the compiler. */
+interface Scope {
+	readonly context: SessionContext;
+	readonly event: SessionEvent;
+}
+
+type EventOf<Type extends SessionEvent["type"]> = life.EventOf<Type>;
+type Ticketed = "settled" | "overdue" | "rotate" | "usage";
+
+/** The chart says which events a guard or an action meets; this says so to the compiler. */
 function as<Type extends SessionEvent["type"]>(event: SessionEvent) {
 	return event as EventOf<Type>;
 }
 
-const reply = (make: (scope: Scope) => Reply) =>
-	({ type: "reply", params: make }) as const;
+// ── replies
+
+const reply = (make: (facts: SessionFacts, event: SessionEvent) => Reply) =>
+	({
+		type: "reply",
+		params: ({ context, event }: Scope) => make(context.facts, event),
+	}) as const;
 
 const done = reply(() => ({ result: "done" }));
 const nothing = reply(() => ({ result: "nothing" }));
-const stale = reply(({ context, event }) => ({
+const moved = reply(() => ({ result: "moved" }));
+const stale = reply((facts, event) => ({
 	result: "stale",
-	mismatch: mismatchOf(
-		context,
-		"expect" in event ? event.expect : null,
-	) as NonNullable<ReturnType<typeof mismatchOf>>,
+	mismatch: mismatchOf(facts, expectOf(event)) ?? "runId",
 }));
 const staleRun = reply(() => ({ result: "stale", mismatch: "runId" }));
-const busy = reply(({ context }) => ({
+const busy = reply(({ run }) => ({
 	result: "busy",
-	current: context.run ? ticketOf(context.run) : null,
+	current: run ? ticketOf(run) : null,
 }));
-const full = reply(({ event }) => ({
+const full = reply((_, event) => ({
 	result: "full",
 	capacity: as<"message">(event).capacity,
 }));
-const moved = reply(() => ({ result: "moved" }));
-const admitted = reply(({ context, event }) => ({
+const admitted = reply((facts, event) => ({
 	result: "admitted",
-	run: life.admittedRun(context, as<"admit">(event)),
+	run: life.admittedRun(facts, as<"admit">(event)),
 }));
-const sameRun = reply(({ context, event }) => ({
+const sameRun = reply((facts, event) => ({
 	result: "admitted",
-	run:
-		context.run?.runId === as<"admit">(event).runId
-			? context.run
-			: (life.reservationOf(context, as<"admit">(event).runId) as RunFacts),
+	run: life.namedRun(facts, as<"admit">(event).runId) as RunFacts,
 }));
-const verdict = reply(({ context, event }) => {
-	const { run, ...rest } = judge(context, as<"report">(event).report);
+const verdict = reply((facts, event) => {
+	const { run, ...rest } = judge(facts, as<"report">(event).report);
 	return { result: "verdict", ...rest, ticket: run ? ticketOf(run) : null };
 });
 
-/** The run that an event settles, as it stood before. */
-function owner({ context, event }: Scope): RunFacts {
-	if (event.type === "report")
-		return judge(context, event.report).run as RunFacts;
-	const { ticket } = as<"settled" | "overdue">(event);
-	if (context.run && ownsRun(context.run, ticket)) return context.run;
-	return context.draining.find(({ run }) => ownsRun(run, ticket))
-		?.run as RunFacts;
+// ── whose event it is
+
+function expectOf(event: SessionEvent) {
+	return "expect" in event ? event.expect : null;
 }
-
-/** The run that an event settles, settled. A guard and several actions ask this of one event, so the last answer is remembered. */
-function settled({ context, event }: Scope): RunFacts {
-	const run = owner({ context, event });
-	if (memo?.run !== run || memo.event !== event)
-		memo = {
-			run,
-			event,
-			settled:
-				event.type === "report"
-					? life.reportedRun(context, event)
-					: life.settledRun(run, as<"settled" | "overdue">(event)),
-		};
-	return memo.settled;
-}
-let memo: {
-	readonly run: RunFacts;
-	readonly event: SessionEvent;
-	readonly settled: RunFacts;
-} | null = null;
-
-const keepSettled = {
-	type: "keepRuns",
-	params: (scope: Scope) => [settled(scope)],
-} as const;
-const keepCompleted = {
-	type: "keepGeneration",
-	params: (scope: Scope) =>
-		life.completeGeneration(scope.context, settled(scope)),
-} as const;
-const keepReserved = {
-	type: "keepRuns",
-	params: ({ context, event }: Scope) => [
-		life.admittedRun(context, as<"admit">(event)),
-	],
-} as const;
-const show = {
-	type: "showRun",
-	params: ({ context }: Scope) => context.run as RunFacts,
-} as const;
-const startAdmitted = {
-	type: "startRun",
-	params: ({ context }: Scope) => ({
-		run: context.run as RunFacts,
-		messages: [],
-	}),
-} as const;
-const stopLive = {
-	type: "stopRuns",
-	params: ({ context, event }: Scope) =>
-		life.stopsOf([
-			{ run: life.stopLive(context, as<"abort">(event)).run as RunFacts },
-		]),
-} as const;
-const dropMessages = {
-	type: "keepMessages",
-	params: ({ context, event }: Scope) =>
-		life.droppedBy(context, as<"reset" | "delete" | "abort">(event)),
-} as const;
-
-/** Effects that need the facts of the generation that ends come before `mint`. */
-const endGeneration = [
-	{
-		type: "stopRuns",
-		params: ({ context, event }: Scope) =>
-			life.stopsOf(life.drainAfter(context, as<"reset" | "delete">(event))),
-	},
-	{
-		type: "keepGeneration",
-		params: ({ context, event }: Scope) =>
-			life.endedGeneration(context, as<"reset" | "delete">(event)),
-	},
-	dropMessages,
-	"mint",
-	done,
-] as const;
 
 /** The fence. */
-function ownsLive({ context, event }: Scope): boolean {
-	return (
-		context.run !== null &&
-		ownsRun(
-			context.run,
-			as<"settled" | "overdue" | "rotate" | "usage">(event).ticket,
-		)
-	);
+function ownsLive(facts: SessionFacts, event: SessionEvent): boolean {
+	return facts.run !== null && ownsRun(facts.run, as<Ticketed>(event).ticket);
 }
 
 function says(
-	{ context, event }: Scope,
+	facts: SessionFacts,
+	event: SessionEvent,
 	verdict: VerdictKind,
 	start: boolean,
 ): boolean {
 	const { report } = as<"report">(event);
 	return (
 		(report.phase === "start") === start &&
-		judge(context, report).verdict === verdict
+		judge(facts, report).verdict === verdict
 	);
 }
 
-const takeNext = {
-	guard: "mayTake",
-	target: "#session.running",
-	actions: [
-		{
-			type: "startRun",
-			params: ({ context, event }: Scope) => ({
-				run: life.nextRun(context, event),
-				messages: context.queue.slice(0, 1).map(life.messageOf),
-			}),
-		},
-		{
-			type: "keepMessages",
-			params: ({ context, event }: Scope) => life.takenBy(context, event),
-		},
-		"take",
-	],
-} as const;
+/** The run that an event settles, as it stood before. */
+function owner(facts: SessionFacts, event: SessionEvent): RunFacts {
+	if (event.type === "report")
+		return judge(facts, event.report).run as RunFacts;
+	const { ticket } = as<"settled" | "overdue">(event);
+	if (ownsLive(facts, event)) return facts.run as RunFacts;
+	return facts.draining.find(({ run }) => ownsRun(run, ticket))
+		?.run as RunFacts;
+}
 
-/** What idle, ended and failed have in common: the session is free. */
+/** The run that an event settles, settled. */
+const settled = remembered((facts, event): RunFacts => {
+	const run = owner(facts, event);
+	return event.type === "report"
+		? life.reportedRun(facts, event)
+		: life.settledRun(run, as<"settled" | "overdue">(event));
+});
+
+/** The run that takes the next message in line. */
+const next = remembered(life.nextRun);
+
+/** The facts with the arriving message in line. */
+const accepted = remembered((facts, event) =>
+	life.accept(facts, as<"message">(event)),
+);
+
+/** Guards and actions of one transition ask the same thing of the same facts; the last answer is remembered. Pure all the same. */
+function remembered<T>(
+	make: (facts: SessionFacts, event: SessionEvent) => T,
+): (facts: SessionFacts, event: SessionEvent) => T {
+	let last: { facts: SessionFacts; event: SessionEvent; made: T } | null = null;
+	return (facts, event) => {
+		if (last?.facts !== facts || last.event !== event)
+			last = { facts, event, made: make(facts, event) };
+		return last.made;
+	};
+}
+
+// ── effects
+
+const effect = <Type extends keyof SessionEffects>(
+	type: Type,
+	make: (facts: SessionFacts, event: SessionEvent) => SessionEffects[Type],
+) =>
+	({
+		type,
+		params: ({ context, event }: Scope) => make(context.facts, event),
+	}) as const;
+
+const startAdmitted = effect("startRun", ({ run }) => ({
+	run: run as RunFacts,
+	messages: [],
+}));
+const startNext = effect("startRun", (facts, event) => ({
+	run: next(facts, event),
+	messages: facts.queue.slice(0, 1).map(life.messageOf),
+}));
+const startArriving = effect("startRun", (facts, event) => ({
+	run: next(accepted(facts, event), event),
+	messages: accepted(facts, event).queue.map(life.messageOf),
+}));
+const stopLive = effect("stopRuns", (facts, event) =>
+	life.stopsOf([
+		{ run: life.stopLive(facts, as<"abort">(event)).run as RunFacts },
+	]),
+);
+const stopAll = effect("stopRuns", (facts, event) =>
+	life.stopsOf(life.drainAfter(facts, as<"reset" | "delete">(event))),
+);
+const keepSettled = effect("keepRuns", (facts, event) => [
+	settled(facts, event),
+]);
+const keepReserved = effect("keepRuns", (facts, event) => [
+	life.admittedRun(facts, as<"admit">(event)),
+]);
+const keepCancelled = effect("keepRuns", (facts, event) => [
+	life.cancelledRun(facts, as<"abort">(event)),
+]);
+const showLive = effect("showRun", ({ run }) => run as RunFacts);
+const keepEnded = effect("keepGeneration", (facts, event) =>
+	life.endedGeneration(facts, as<"reset" | "delete">(event)),
+);
+const keepCompleted = effect("keepGeneration", (facts, event) =>
+	life.completeGeneration(facts, settled(facts, event)),
+);
+const keepQueued = effect("keepMessages", (facts, event) => [
+	{
+		message: life.arriving(facts, as<"message">(event)),
+		fate: "queued",
+		run: null,
+		reason: null,
+	},
+]);
+const keepTaken = effect("keepMessages", (facts, event) =>
+	life.takenBy(facts, next(facts, event)),
+);
+const keepBegun = effect("keepMessages", (facts, event) => {
+	const line = accepted(facts, event);
+	return life.takenBy(line, next(line, event));
+});
+const keepDropped = effect("keepMessages", (facts, event) =>
+	life.droppedBy(facts, as<"reset" | "delete" | "abort">(event)),
+);
+const purgeOlder = effect("purge", ({ sessionKey, generation }) => ({
+	sessionKey,
+	before: generation,
+}));
+
+// ── transitions that several states share
+
+/** Effects that need the facts of the generation that ends come before `mint`. */
+const endGeneration = [stopAll, keepEnded, keepDropped, "mint", done] as const;
+
+const settleDraining = [keepSettled, keepCompleted, "settleDraining"] as const;
+
+/** idle, ended, failed: the next message, in line or arriving, is taken at once. */
 const free = {
-	always: takeNext,
+	always: {
+		guard: "mayTake",
+		target: "running",
+		actions: [startNext, keepTaken, "take"],
+	},
 	on: {
+		message: {
+			guard: "mayBegin",
+			target: "running",
+			actions: [startArriving, keepBegun, "begin", done],
+		},
 		report: [
 			{
 				guard: "reportStartsRun",
-				target: "#session.running",
+				target: "running",
 				actions: [verdict, "startReserved", startAdmitted],
 			},
 			{
 				guard: "reportFailsRun",
-				target: "#session.failed",
+				target: "failed",
 				actions: [verdict, keepSettled, "leave"],
 			},
 			{
 				guard: "reportEndsRun",
-				target: "#session.ended",
+				target: "ended",
 				actions: [verdict, keepSettled, "leave"],
 			},
 		],
 	},
 } as const;
 
-const settleDraining = [keepSettled, keepCompleted, "settleDraining"] as const;
+/** running, aborting: the live run may report and settle; nobody else may in its name. */
+const live = {
+	report: [
+		{
+			guard: "reportStartsRun",
+			actions: [verdict, "noteStart", showLive],
+		},
+		{
+			guard: "reportFailsRun",
+			target: "failed",
+			actions: [verdict, keepSettled, "leave"],
+		},
+		{
+			guard: "reportEndsRun",
+			target: "ended",
+			actions: [verdict, keepSettled, "leave"],
+		},
+	],
+	settled: [
+		{
+			guard: "liveRunFailed",
+			target: "failed",
+			actions: [keepSettled, "leave"],
+		},
+		{
+			guard: "ownsLiveRun",
+			target: "ended",
+			actions: [keepSettled, "leave"],
+		},
+	],
+	// Repeated aborts join; the earliest deadline counts.
+	abort: {
+		guard: "expectsThis",
+		target: "aborting",
+		actions: [stopLive, keepDropped, "stopLive", done],
+	},
+} as const;
+
+type Test = (facts: SessionFacts, event: SessionEvent) => boolean;
+const test =
+	(holds: Test) =>
+	({ context, event }: Scope) =>
+		holds(context.facts, event);
+
+type Step = (facts: SessionFacts, event: SessionEvent) => SessionFacts;
+const change =
+	(step: Step) =>
+	({ context, event }: Scope) => ({ facts: step(context.facts, event) });
 
 export const sessionMachine = setup({
 	types: {
-		context: {} as SessionFacts,
+		context: {} as SessionContext,
 		events: {} as SessionEvent,
-		input: {} as SessionFacts | { readonly sessionKey: string },
+		input: {} as { readonly sessionKey: string },
 	},
 	actors: {
 		/** The engine spawns it on `startRun`, one child a generation. */
 		run: runLogic,
 	},
 	guards: {
-		expectsOther: ({ context, event }) =>
-			mismatchOf(context, "expect" in event ? event.expect : null) !== null,
-		expectsThis: ({ context, event }) =>
-			mismatchOf(context, "expect" in event ? event.expect : null) === null,
-		isHidden: ({ context }) => context.hidden,
-		isUnused: ({ context }) => context.hidden && context.version === 0,
-		isImported: ({ context }) => !context.hidden || context.version > 0,
+		expectsOther: test(
+			(facts, event) => mismatchOf(facts, expectOf(event)) !== null,
+		),
+		expectsThis: test(
+			(facts, event) => mismatchOf(facts, expectOf(event)) === null,
+		),
+		isHidden: test(({ hidden }) => hidden),
+		isUnused: test(({ hidden, version }) => hidden && version === 0),
 		// messages
-		refusesOverlap: ({ context, event }) =>
-			as<"message">(event).mode === "reject" &&
-			(context.run !== null ||
-				context.draining.length > 0 ||
-				context.queue.length > 0),
-		queueIsFull: ({ context, event }) =>
-			context.queue.length >= as<"message">(event).capacity,
-		mayTake: ({ context, event }) =>
-			context.queue.length > 0 && typeof event.grant === "string",
+		mayBegin: test(
+			(facts, event) =>
+				typeof event.grant === "string" &&
+				facts.queue.length === 0 &&
+				mismatchOf(facts, expectOf(event)) === null,
+		),
+		mayTake: test(
+			({ queue }, { grant }) => queue.length > 0 && typeof grant === "string",
+		),
+		refusesOverlap: test(
+			({ run, draining, queue }, event) =>
+				as<"message">(event).mode === "reject" &&
+				(run !== null || draining.length > 0 || queue.length > 0),
+		),
+		queueIsFull: test(
+			({ queue }, event) => queue.length >= as<"message">(event).capacity,
+		),
 		// admissions
-		isLiveAgain: ({ context, event }) =>
-			context.run?.driver === "host" &&
-			context.run.runId === as<"admit">(event).runId,
-		isReservedAgain: ({ context, event }) =>
-			as<"admit">(event).reserve &&
-			life.reservationOf(context, as<"admit">(event).runId) !== undefined,
-		reserves: ({ event }) => as<"admit">(event).reserve,
-		isTaken: ({ context }) =>
-			context.run !== null || context.draining.length > 0,
+		isLiveAgain: test(
+			({ run }, event) =>
+				run?.driver === "host" && run.runId === as<"admit">(event).runId,
+		),
+		isReservedAgain: test(({ reservations }, event) => {
+			const { reserve, runId } = as<"admit">(event);
+			return reserve && reservations.some((run) => run.runId === runId);
+		}),
+		reserves: test((_, event) => as<"admit">(event).reserve),
+		isTaken: test(({ run, draining }) => run !== null || draining.length > 0),
 		// reports
-		reportStartsRun: (scope) => says(scope, "applied", true),
-		reportFailsRun: (scope) =>
-			says(scope, "applied", false) && settled(scope).outcome === "failed",
-		reportEndsRun: (scope) => says(scope, "applied", false),
-		reportStartsDrainingRun: (scope) => says(scope, "archived", true),
-		reportEndsDrainingRun: (scope) => says(scope, "archived", false),
+		reportStartsRun: test((facts, event) =>
+			says(facts, event, "applied", true),
+		),
+		reportFailsRun: test(
+			(facts, event) =>
+				says(facts, event, "applied", false) &&
+				settled(facts, event).outcome === "failed",
+		),
+		reportEndsRun: test((facts, event) => says(facts, event, "applied", false)),
+		reportStartsDrainingRun: test((facts, event) =>
+			says(facts, event, "archived", true),
+		),
+		reportEndsDrainingRun: test((facts, event) =>
+			says(facts, event, "archived", false),
+		),
 		// the fence
-		ownsLiveRun: ownsLive,
-		ownsDrainingRun: ({ context, event }) =>
-			context.draining.some(({ run }) =>
-				ownsRun(run, as<"settled" | "overdue" | "usage">(event).ticket),
-			),
-		isOfThisGeneration: ({ context, event }) =>
-			!context.hidden &&
-			as<"usage">(event).ticket.generation === context.generation,
-		liveRunFailed: (scope) =>
-			ownsLive(scope) && settled(scope).outcome === "failed",
+		ownsLiveRun: test(ownsLive),
+		liveRunFailed: test(
+			(facts, event) =>
+				ownsLive(facts, event) && settled(facts, event).outcome === "failed",
+		),
+		ownsDrainingRun: test(({ draining }, event) =>
+			draining.some(({ run }) => ownsRun(run, as<Ticketed>(event).ticket)),
+		),
+		isOfThisGeneration: test(
+			({ hidden, generation }, event) =>
+				!hidden && as<"usage">(event).ticket.generation === generation,
+		),
 		// stopping
-		namesReservation: ({ context, event }) => {
+		namesReservation: test((facts, event) => {
 			const { runId, ...rest } = as<"abort">(event).expect ?? {};
 			return (
-				runId !== undefined &&
-				life.reservationOf(context, runId) !== undefined &&
-				mismatchOf(context, rest) === null
+				facts.reservations.some((run) => run.runId === runId) &&
+				mismatchOf(facts, rest) === null
 			);
-		},
-		dropsQueue: ({ context, event }) =>
-			as<"abort">(event).queued === "drop" && context.queue.length > 0,
-		purgesAgain: ({ context, event }) =>
-			context.hidden && context.version > 0 && as<"delete">(event).purge,
-		hasDrained: ({ context }) => context.draining.length === 0,
-		hasDrainedToPurge: ({ context }) =>
-			context.draining.length === 0 && context.purge,
+		}),
+		dropsQueue: test(
+			({ queue }, event) =>
+				as<"abort">(event).queued === "drop" && queue.length > 0,
+		),
+		purgesAgain: test(
+			({ hidden, version }, event) =>
+				hidden && version > 0 && as<"delete">(event).purge,
+		),
+		hasDrained: test(({ draining }) => draining.length === 0),
+		hasDrainedToPurge: test(
+			({ draining, purge }) => draining.length === 0 && purge,
+		),
 		// the host's own fields
-		metaMoved: ({ context, event }) => {
+		metaMoved: test(({ meta }, event) => {
 			const { seen } = as<"patch">(event);
-			return seen !== undefined && seen !== context.meta;
-		},
+			return seen !== undefined && seen !== meta;
+		}),
 	},
 	actions: {
 		// What is asked of the engine.
@@ -304,96 +405,90 @@ export const sessionMachine = setup({
 		keepMessages: (_, _params: SessionEffects["keepMessages"]) => {},
 		purge: (_, _params: SessionEffects["purge"]) => {},
 		// How the facts change.
-		accept: assign(({ context, event }) =>
-			life.accept(context, as<"message">(event)),
+		begin: assign(
+			change((facts, event) => {
+				const line = accepted(facts, event);
+				return life.take(line, next(line, event));
+			}),
 		),
-		take: assign(({ context, event }) => life.take(context, event)),
-		touch: assign(({ context, event }) => life.touch(context, event)),
-		reserve: assign(({ context, event }) =>
-			life.reserve(context, as<"admit">(event)),
+		accept: assign(change(accepted)),
+		take: assign(
+			change((facts, event) => life.take(facts, next(facts, event))),
 		),
-		admit: assign(({ context, event }) =>
-			life.admit(context, as<"admit">(event)),
+		touch: assign(change(life.touch)),
+		reserve: assign(
+			change((facts, event) => life.reserve(facts, as<"admit">(event))),
 		),
-		startReserved: assign(({ context, event }) =>
-			life.startReserved(context, as<"report">(event)),
+		admit: assign(
+			change((facts, event) => life.admit(facts, as<"admit">(event))),
 		),
-		noteStart: assign(({ context, event }) =>
-			life.noteStart(context, as<"report">(event)),
+		startReserved: assign(
+			change((facts, event) => life.startReserved(facts, as<"report">(event))),
 		),
-		leave: assign(({ context, event }) =>
-			life.leave(context, event, settled({ context, event })),
+		noteStart: assign(
+			change((facts, event) => life.noteStart(facts, as<"report">(event))),
 		),
-		rotate: assign(({ context, event }) =>
-			life.rotate(context, as<"rotate">(event)),
+		leave: assign(
+			change((facts, event) => life.leave(facts, event, settled(facts, event))),
 		),
-		countUsage: assign(({ context, event }) =>
-			life.countUsage(context, as<"usage">(event)),
+		rotate: assign(
+			change((facts, event) => life.rotate(facts, as<"rotate">(event))),
 		),
-		stopLive: assign(({ context, event }) =>
-			life.stopLive(context, as<"abort">(event)),
+		countUsage: assign(
+			change((facts, event) => life.countUsage(facts, as<"usage">(event))),
 		),
-		cancelReservation: assign(({ context, event }) => ({
-			...life.touch(context, event),
-			reservations: context.reservations.filter(
-				(run) => run.runId !== as<"abort">(event).expect?.runId,
+		stopLive: assign(
+			change((facts, event) => life.stopLive(facts, as<"abort">(event))),
+		),
+		cancelReservation: assign(
+			change((facts, event) =>
+				life.cancelReservation(facts, as<"abort">(event)),
 			),
-		})),
-		dropQueue: assign(({ context, event }) => ({
-			...life.touch(context, event),
-			queue: [],
-		})),
-		mint: assign(({ context, event }) =>
-			life.mint(context, as<"reset" | "delete">(event)),
 		),
-		openByReset: assign(({ context, event }) =>
-			life.openByReset(context, as<"reset">(event)),
+		dropQueue: assign(
+			change((facts, event) => ({
+				...life.touch(facts, event),
+				queue: [],
+			})),
 		),
-		askPurge: assign(({ context, event }) => ({
-			...life.touch(context, event),
-			purge: true,
-		})),
-		clearPurge: assign({ purge: false }),
-		settleDraining: assign(({ context, event }) =>
-			life.settleDraining(context, event, settled({ context, event })),
+		mint: assign(
+			change((facts, event) => life.mint(facts, as<"reset" | "delete">(event))),
 		),
-		startDraining: assign(({ context, event }) =>
-			life.startDraining(context, as<"report">(event)),
+		openByReset: assign(
+			change((facts, event) => life.openByReset(facts, as<"reset">(event))),
 		),
-		patchMeta: assign(({ context, event }) =>
-			life.patchMeta(context, as<"patch">(event)),
+		askPurge: assign(
+			change((facts, event) => ({
+				...life.touch(facts, event),
+				purge: true,
+			})),
 		),
-		importFacts: assign(({ context, event }) =>
-			life.importFacts(context, as<"import">(event)),
+		clearPurge: assign(change((facts) => ({ ...facts, purge: false }))),
+		settleDraining: assign(
+			change((facts, event) =>
+				life.settleDraining(facts, event, settled(facts, event)),
+			),
+		),
+		startDraining: assign(
+			change((facts, event) => life.startDraining(facts, as<"report">(event))),
+		),
+		patchMeta: assign(
+			change((facts, event) => life.patchMeta(facts, as<"patch">(event))),
+		),
+		importFacts: assign(
+			change((facts, event) => life.importFacts(facts, as<"import">(event))),
 		),
 	},
 }).createMachine({
 	id: "session",
-	context: ({ input }) =>
-		"version" in input ? input : unusedFacts(input.sessionKey),
+	context: ({ input }) => ({ facts: unusedFacts(input.sessionKey) }),
 	initial: "idle",
 	on: {
 		message: [
 			{ guard: "expectsOther", actions: stale },
 			{ guard: "refusesOverlap", actions: busy },
 			{ guard: "queueIsFull", actions: full },
-			{
-				actions: [
-					{
-						type: "keepMessages",
-						params: ({ context, event }) => [
-							{
-								message: life.arriving(context, event),
-								fate: "queued",
-								run: null,
-								reason: null,
-							},
-						],
-					},
-					"accept",
-					done,
-				],
-			},
+			{ actions: [keepQueued, "accept", done] },
 		],
 		admit: [
 			{ guard: "expectsOther", actions: stale },
@@ -422,22 +517,10 @@ export const sessionMachine = setup({
 		abort: [
 			{
 				guard: "namesReservation",
-				actions: [
-					{
-						type: "keepRuns",
-						params: ({ context, event }) => [
-							life.cancelReservation(context, event),
-						],
-					},
-					"cancelReservation",
-					done,
-				],
+				actions: [keepCancelled, "cancelReservation", done],
 			},
 			{ guard: "expectsOther", actions: stale },
-			{
-				guard: "dropsQueue",
-				actions: [dropMessages, "dropQueue", done],
-			},
+			{ guard: "dropsQueue", actions: [keepDropped, "dropQueue", done] },
 			{ actions: nothing },
 		],
 		usage: [
@@ -460,64 +543,18 @@ export const sessionMachine = setup({
 	states: {
 		idle: free,
 		running: {
-			initial: "executing",
 			on: {
-				report: [
-					{
-						guard: "reportStartsRun",
-						actions: [verdict, "noteStart", show],
-					},
-					{
-						guard: "reportFailsRun",
-						target: "#session.failed",
-						actions: [verdict, keepSettled, "leave"],
-					},
-					{
-						guard: "reportEndsRun",
-						target: "#session.ended",
-						actions: [verdict, keepSettled, "leave"],
-					},
-				],
-				settled: [
-					{
-						guard: "liveRunFailed",
-						target: "#session.failed",
-						actions: [keepSettled, "leave"],
-					},
-					{
-						guard: "ownsLiveRun",
-						target: "#session.ended",
-						actions: [keepSettled, "leave"],
-					},
-				],
+				...live,
+				rotate: { guard: "ownsLiveRun", actions: ["rotate", showLive, done] },
 			},
-			states: {
-				executing: {
-					on: {
-						abort: {
-							guard: "expectsThis",
-							target: "aborting",
-							actions: [stopLive, dropMessages, "stopLive", done],
-						},
-						rotate: {
-							guard: "ownsLiveRun",
-							actions: ["rotate", show, done],
-						},
-					},
-				},
-				aborting: {
-					on: {
-						// Repeated aborts join; the earliest deadline counts.
-						abort: {
-							guard: "expectsThis",
-							actions: [stopLive, dropMessages, "stopLive", done],
-						},
-						overdue: {
-							guard: "ownsLiveRun",
-							target: "#session.ended",
-							actions: [keepSettled, "leave"],
-						},
-					},
+		},
+		aborting: {
+			on: {
+				...live,
+				overdue: {
+					guard: "ownsLiveRun",
+					target: "ended",
+					actions: [keepSettled, "leave"],
 				},
 			},
 		},
@@ -528,16 +565,7 @@ export const sessionMachine = setup({
 				{
 					guard: "hasDrainedToPurge",
 					target: "idle",
-					actions: [
-						{
-							type: "purge",
-							params: ({ context }) => ({
-								sessionKey: context.sessionKey,
-								before: context.generation,
-							}),
-						},
-						"clearPurge",
-					],
+					actions: [purgeOlder, "clearPurge"],
 				},
 				{ guard: "hasDrained", target: "idle" },
 			],
@@ -559,9 +587,8 @@ export const sessionMachine = setup({
 	},
 });
 
-/** The state that the facts mean; the chart in any other state has a bug. */
+/** The state that the facts mean; a chart in any other has a bug. */
 export function stateOf(facts: SessionFacts) {
 	const status = statusOf(facts);
-	if (status !== "running") return status;
-	return { running: facts.run?.stop ? "aborting" : "executing" } as const;
+	return status === "running" && facts.run?.stop ? "aborting" : status;
 }

@@ -334,8 +334,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		for (const { live, start } of starts) {
 			// It may have settled within the same commit.
 			if (this.registry.get(live.ticket) !== live) continue;
-			if (live.isAborted)
-				this.settle(live, { outcome: "aborted" });
+			if (live.isAborted) this.settle(live, { outcome: "aborted" });
 			else this.options.execute?.(live, start);
 		}
 	}

@@ -205,9 +205,7 @@ function countUsage<Meta>(
 			if (!settled) return;
 			turn.runs = [stepRun(settled, { type: "usage", ...used })];
 			if (archived)
-				turn.generations = [
-					{ ...archived, row: addUsage(archived.row, used) },
-				];
+				turn.generations = [{ ...archived, row: addUsage(archived.row, used) }];
 		},
 		committed: () => {},
 	});

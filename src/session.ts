@@ -80,7 +80,7 @@ export class LiveSession {
 
 	/** As decided so far, committed or not. */
 	get facts(): SessionFacts {
-		return (this.#actor as SessionActor).getSnapshot().context;
+		return (this.#actor as SessionActor).getSnapshot().context.facts;
 	}
 
 	get actor(): SessionActor | null {
@@ -198,7 +198,7 @@ export class LiveSession {
 			id: this.key,
 			snapshot: sessionMachine.resolveState({
 				value: stateOf(facts),
-				context: facts,
+				context: { facts },
 			}) as never,
 			input: { sessionKey: this.key },
 		});
@@ -214,7 +214,7 @@ export class LiveSession {
 
 	#turn(operation: Operation): void {
 		const actor = this.#actor as SessionActor;
-		const before = actor.getSnapshot().context;
+		const before = actor.getSnapshot().context.facts;
 		const turn = emptyTurn(this, operation, before);
 		let event: SessionEvent | null;
 		try {
@@ -243,7 +243,7 @@ export class LiveSession {
 				);
 				return;
 			}
-			turn.after = snapshot.context;
+			turn.after = snapshot.context.facts;
 		}
 		operation.amend?.(turn);
 		for (const message of turn.messages)

@@ -158,7 +158,8 @@ export function liveMachine(current: () => Turn) {
 				});
 				// The child of a generation goes when nothing of that generation is live.
 				const id = `generation ${ended.generation}`;
-				const drains = context.generation === ended.generation && context.run;
+				const { facts } = context;
+				const drains = facts.generation === ended.generation && facts.run;
 				if (!drains && self.getSnapshot().children[id]) enqueue.stopChild(id);
 			}),
 			keepMessages: (_, fates) => {

@@ -14,12 +14,12 @@ export interface ChatOptions {
 }
 
 const help = [
-	"/new       a new session: whatever runs belongs to the old one from now on",
+	"/new       a new session; what still runs belongs to the old one",
 	"/stop      stops the run; messages that wait go on",
 	"/sessions  the sessions in this file",
-	"/why       what happened here: generations, runs, outcomes, refused reports",
-	"/quit      ends the program; Ctrl-C stops the run, Ctrl-C twice ends it too",
-	"What you type while an answer streams waits in line and survives a restart.",
+	"/why       what happened here: generations, runs, refused reports",
+	"/quit      ends the program, as Ctrl-C twice does; once stops the run",
+	"What you type while an answer streams waits, and survives a restart.",
 	'The scripted model knows "a story", "a poem", and how to be "stubborn".',
 ];
 
@@ -43,6 +43,7 @@ class Chat {
 	/** The run whose answer is on the screen. */
 	#speaking: string | null = null;
 	#generation = 0;
+	#queued = 0;
 	#isBusy = false;
 	#interruptedAt = Number.NEGATIVE_INFINITY;
 
@@ -92,6 +93,10 @@ class Chat {
 			this.#screen.close();
 			await this.#runtime.close({ graceMs: 1000 });
 		}
+		const waiting = counted(this.#queued, "waiting message");
+		console.log(
+			`closed${this.#queued > 0 ? `; ${waiting} will go on with the next start` : ""}`,
+		);
 	}
 
 	/** The feed is the one source of what is shown: committed changes, in order. */
@@ -110,6 +115,7 @@ class Chat {
 				);
 			}
 			this.#generation = generation;
+			this.#queued = queued;
 			this.#isBusy = status === "running";
 			const isAtRest = status !== "running" && status !== "resetting";
 			this.#screen.prompt = `${[
@@ -130,7 +136,7 @@ class Chat {
 			this.#note(
 				`run ${shortId(runId)} of generation ${generation} is over (${outcome}${why}); filed there, this session is untouched`,
 			);
-		else if (outcome !== "completed") this.#note(`${outcome}${why}`);
+		else if (outcome !== "completed") this.#note(`run ${outcome}${why}`);
 	}
 
 	#typed(text: string): void {

@@ -36,6 +36,8 @@ export class Screen {
 	/** The line that grows, without the word that is not complete yet; null while none does. */
 	#partial: string | null = null;
 	#word = "";
+	#hasGrown = false;
+	#isWrapped = false;
 	#isClosed = false;
 
 	constructor(on: {
@@ -59,8 +61,8 @@ export class Screen {
 		this.#rl.on("SIGINT", on.interrupt);
 		this.#rl.on("close", () => {
 			if (this.#isClosed) return;
+			this.#hide();
 			this.#isClosed = true;
-			this.#out.write("\n");
 			on.close();
 		});
 		this.#rl.prompt();
@@ -81,20 +83,26 @@ export class Screen {
 		this.finish();
 		this.#draw(() => {
 			this.#partial = this.#label(label);
+			this.#hasGrown = false;
+			this.#isWrapped = false;
 		});
 	}
 
 	/** More of the text that grows. */
 	grow(text: string): void {
 		this.#draw(() => {
+			this.#hasGrown = true;
 			for (const part of visible(text).split(/(\s)/)) {
 				if (part === "\n") {
 					this.#place();
 					this.#break();
-				} else if (/^\s$/.test(part)) {
+					this.#isWrapped = false;
+				} else if (part === " ") {
 					this.#place();
-					if (this.#partial !== null && width(this.#partial) > margin)
-						this.#partial += " ";
+					// A line that was wrapped begins with a word.
+					const line = this.#partial ?? "";
+					if (!this.#isWrapped || width(line) > margin)
+						this.#partial = `${line} `;
 				} else this.#word += part;
 			}
 		});
@@ -105,7 +113,7 @@ export class Screen {
 		if (this.#partial === null) return;
 		this.#draw(() => {
 			this.#place();
-			this.#out.write(`${this.#partial}\n`);
+			if (this.#hasGrown) this.#out.write(`${this.#partial}\n`);
 			this.#partial = null;
 		});
 	}
@@ -157,6 +165,7 @@ export class Screen {
 	#break(): void {
 		this.#out.write(`${(this.#partial ?? "").trimEnd()}\n`);
 		this.#partial = " ".repeat(margin);
+		this.#isWrapped = true;
 	}
 
 	/** Takes prompt and growing line away, lets something be printed, and draws them again below it. */
@@ -168,8 +177,8 @@ export class Screen {
 		this.#hide();
 		print();
 		if (this.#partial !== null) this.#out.write(`${this.#partial}\n`);
-		// Readline goes up by as many rows as the cursor was below the first when it last drew.
-		this.#out.write("\n".repeat(this.#rl.getCursorPos().rows));
+		// Readline goes up by the rows that it believes to be above the cursor; after a paste it believes too little.
+		(this.#rl as { prevRows?: number }).prevRows = 0;
 		this.#rl.prompt(true);
 	}
 
@@ -206,21 +215,21 @@ function visible(text: string): string {
 function wrapped(text: string, columns: number): readonly string[] {
 	const lines: string[] = [];
 	for (const paragraph of visible(text).split("\n")) {
-		let line = "";
-		for (const word of paragraph.split(/ +/)) {
+		let line: string | null = null;
+		for (const word of paragraph.split(" ")) {
 			let rest = word;
-			if (line !== "" && width(`${line} ${rest}`) >= columns) {
+			if (line !== null && width(`${line} ${rest}`) >= columns) {
 				lines.push(line);
-				line = "";
+				line = null;
 			}
 			while (width(rest) >= columns) {
 				const head = fitting(rest, columns - 1);
 				lines.push(head);
 				rest = rest.slice(head.length);
 			}
-			line = line === "" ? rest : `${line} ${rest}`;
+			line = line === null ? rest : `${line} ${rest}`;
 		}
-		lines.push(line);
+		lines.push(line ?? "");
 	}
 	return lines;
 }

@@ -2,8 +2,11 @@
 import type { Refusal, RunRecord, SessionRow, StopCause } from "turnkeeper";
 import type { ChatRuntime } from "./host.ts";
 
+/** An id as people compare them: without the random part that makes it unique in the world. */
 export function shortId(id: string): string {
-	return id.length > 12 ? `…${id.slice(-8)}` : id;
+	return /^[0-9a-f]{8}-[0-9a-f]{4}-/.test(id)
+		? id.slice(0, 8)
+		: id.replace(/-[0-9a-f]{12}$/, "");
 }
 
 export function counted(count: number, thing: string): string {
@@ -43,7 +46,7 @@ const stops = {
 	shutdown: "by shutdown",
 } as const satisfies Record<StopCause, string>;
 
-/** @example "run …0a1b2c3d aborted by reset after 0.6 s: socket hang up" */
+/** @example "run 0mwsy3xz2-0000004 aborted by reset after 0.6 s: socket hang up" */
 export function runLine(run: RunRecord): string {
 	const id = `run ${shortId(run.runId)}`;
 	if (run.outcome === null)

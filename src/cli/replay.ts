@@ -234,17 +234,11 @@ function rowTable(rows: readonly SessionRow[]): string {
 	);
 }
 
-function hostRows({
-	hostRows,
-	hostRowsAtOdds,
-	contradictions,
-}: Stream): string {
-	const published = `the host published ${count(hostRows, "row")}`;
-	if (hostRowsAtOdds > 0)
-		return `${published}, ${hostRowsAtOdds} of them at odds with ${hostRowsAtOdds === 1 ? "itself" : "themselves"}:`;
-	return contradictions.length > 0
-		? `${published}, some of them at odds with the runs:`
-		: `${published}, none at odds with itself or the runs`;
+function hostRows(found: Stream): string {
+	const published = `the host published ${count(found.hostRows, "row")}`;
+	return found.contradictions.length === 0
+		? `${published}, none at odds with itself or the runs`
+		: `${published}: ${found.hostRowsAtOdds} at odds with themselves, ${found.hostRowsAgainstRuns} with the runs`;
 }
 
 function overview(streams: readonly Stream[]): string {

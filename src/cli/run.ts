@@ -19,11 +19,6 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
  * @example process.exitCode = await runCommandLine(["sessions", "list", "--db", "sessions.db"]);
  */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
-	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-		// Whoever read has read enough.
-		if (error.code === "EPIPE") process.exit(0);
-		throw error;
-	});
 	const [name = "", ...rest] = args;
 	try {
 		return await dispatch(name, rest);

@@ -82,6 +82,8 @@ interface Said {
 export class HostRowJudge {
 	/** Rows whose own status and hasActiveRun contradict each other. */
 	rowsAtOdds = 0;
+	/** Rows that contradict the runs. */
+	rowsAgainstRuns = 0;
 	/** All rows that were judged. */
 	rows = 0;
 	#begin: number;
@@ -161,6 +163,7 @@ export class HostRowJudge {
 		const odds = oddsOf(row);
 		if (odds) this.rowsAtOdds += 1;
 		const fact = this.#factAgainst(sessionKey, row, at);
+		if (fact) this.rowsAgainstRuns += 1;
 		const last = this.#said.at(-1);
 		if (!odds && !fact) {
 			if (last?.sessionKey === sessionKey) last.isOpen = false;

@@ -37,6 +37,8 @@ export interface Replayed {
 	readonly lines: number;
 	/** Rows that the recorded host published. */
 	readonly hostRows: number;
+	/** Those of them that contradict the runs. */
+	readonly hostRowsAgainstRuns: number;
 }
 
 /** All that the stream left behind. */
@@ -162,6 +164,7 @@ class Replay {
 			contradictions: this.#judge.contradictions,
 			lines: this.#lines,
 			hostRows: this.#judge.rows,
+			hostRowsAgainstRuns: this.#judge.rowsAgainstRuns,
 		};
 	}
 

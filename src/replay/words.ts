@@ -68,7 +68,7 @@ export function count(number: number, thing: string): string {
 /**
  * A moment, in UTC. A number that no calendar has is said as it is.
  *
- * @example when(1795363262930) // "2026-11-22 18:41:02.930Z"
+ * @example when(1795363262930) // "2026-11-22 16:01:02.930Z"
  */
 export function when(ms: number): string {
 	const date = new Date(ms);

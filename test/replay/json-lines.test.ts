@@ -49,8 +49,8 @@ describe("JSON lines", () => {
 		);
 		expect(good.map(({ line }) => line)).toEqual([1, 3]);
 		expect(bad.map(({ line }) => line)).toEqual([2, 4]);
-		expect(bad[0]?.problem).toBe(
-			'line 2 is not JSON (Unterminated string in JSON at position 11): {"at":2,"ty; each line must be one whole JSON object',
+		expect(bad[0]?.problem).toMatch(
+			/^line 2 is not JSON \(.+\): {"at":2,"ty; each line must be one whole JSON object$/,
 		);
 	});
 
