@@ -238,7 +238,7 @@ function hostRows(found: Stream): string {
 	const published = `the host published ${count(found.hostRows, "row")}`;
 	return found.contradictions.length === 0
 		? `${published}, none at odds with itself or the runs`
-		: `${published}: ${found.hostRowsAtOdds} at odds with themselves, ${found.hostRowsAgainstRuns} with the runs`;
+		: `${published}: ${found.hostRowsAtOdds} at odds with ${found.hostRowsAtOdds === 1 ? "itself" : "themselves"}, ${found.hostRowsAgainstRuns} with the runs`;
 }
 
 function overview(streams: readonly Stream[]): string {

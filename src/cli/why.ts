@@ -127,7 +127,7 @@ function tell(story: Story): string[] {
 		sentences.push(generationEnded(ended));
 		if (ended.runs.length === 0) sentences.push("  No run.");
 		for (const run of ended.runs.toReversed())
-			sentences.push(`  ${runSentence(run, true)}`);
+			sentences.push(`  ${runSentence(run, "ended")}`);
 	}
 	if (!facts.hidden) {
 		const ids = facts.sessionIds.map(shortId).join(", then ");
@@ -136,7 +136,9 @@ function tell(story: Story): string[] {
 		);
 		if (story.runs.length === 0) sentences.push("  No run yet.");
 		for (const run of story.runs.toReversed())
-			sentences.push(`  ${runSentence(run, false)}`);
+			sentences.push(
+				`  ${runSentence(run, run.runId === facts.run?.runId ? "live" : "current")}`,
+			);
 	}
 	if (story.refusals.length > 0) {
 		sentences.push(
@@ -200,22 +202,28 @@ const ends = {
 	abandoned: "was abandoned, because it had not settled in its grace period,",
 } as const satisfies Record<NonNullable<RunRecord["outcome"]>, string>;
 
-function runSentence(run: RunRecord, isOver: boolean): string {
+/** `place` is that of the run: the live one, another of the current generation, or one of a generation that ended. */
+function runSentence(
+	run: RunRecord,
+	place: "live" | "current" | "ended",
+): string {
 	const { outcome, startedAt, endedAt, stoppedBy, error } = run;
 	const attempt = run.attempt > 1 ? `, attempt ${run.attempt},` : "";
 	const name = `Run ${shortId(run.runId)}${attempt}`;
-	const told = stoppedBy === null ? "" : `was told to stop by ${stoppedBy}`;
 	const parts: string[] = [];
-	if (startedAt === null)
+	if (startedAt !== null) parts.push(`started ${when(startedAt)}`);
+	else if (place === "live")
+		parts.push("is live", "has not reported its start");
+	else
 		parts.push(
-			outcome === null && !isOver
+			place === "current"
 				? "was accepted and has not started"
 				: "was accepted and never started",
 		);
-	else parts.push(`started ${when(startedAt)}`);
-	if (told) parts.push(told);
-	if (outcome === null && startedAt !== null) parts.push("has not settled");
-	else if (outcome !== null) {
+	if (stoppedBy !== null) parts.push(`was told to stop by ${stoppedBy}`);
+	if (outcome === null) {
+		if (startedAt !== null || stoppedBy !== null) parts.push("has not settled");
+	} else {
 		const took =
 			startedAt === null || endedAt === null
 				? ""

@@ -22,8 +22,7 @@ export class Database {
 	/** For the owner: makes the file if there is none, and brings it to the newest version. */
 	static openAsOwner(path: string, synchronous: "full" | "normal"): Database {
 		return Database.#open(path, "opened", false, (db) => {
-			// Only a file that has no pages yet takes the page size. Larger pages: fewer of them in a commit of many sessions.
-			if (versionOf(db, path) === 0) db.exec("PRAGMA page_size = 8192");
+			versionOf(db, path);
 			const [mode] = Object.values(
 				db.prepare("PRAGMA journal_mode = WAL").get() ?? {},
 			);

@@ -2,6 +2,7 @@
  * Owns how a batch gets into the tables: one transaction, each row against the version it was made on, all or nothing. Never waits,
  * never decides what is written. At most one writer has a file.
  */
+import type { StatementSync } from "node:sqlite";
 import type { ArchivedGeneration } from "../../machines/facts.ts";
 import { statusOf } from "../../machines/facts.ts";
 import type { RunFacts } from "../../machines/run.ts";
@@ -52,14 +53,32 @@ export class Writer {
 	readonly #db: Database;
 	#places = new Map<string, Place>();
 	#nextSession: number;
+	// What every turn writes.
+	readonly #updateSession: StatementSync;
+	readonly #insertMessage: StatementSync;
+	readonly #insertRun: StatementSync;
 
 	constructor(db: Database) {
 		this.#db = db;
+		this.#updateSession = db.sql(
+			`UPDATE sessions SET
+			generation = ?, version = ?, status = ?, hidden = ?, unsettled = ?, updated_at = ?, last_run = ?, last_message = ?, body = ?
+			WHERE id = ? AND version = ?`,
+		);
+		this.#insertMessage = db.sql(
+			`INSERT INTO messages (session, generation, message_id, seq, fate, previous, body)
+			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		);
+		this.#insertRun = db.sql(
+			`INSERT INTO runs (session, generation, run_id, attempt, previous, body)
+			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		);
 		const last = db.sql("SELECT max(id) AS id FROM sessions").get()?.id;
 		this.#nextSession = Number(last ?? 0) + 1;
 	}
 
 	commit(batch: Batch): void {
+		this.#rollBack();
 		this.#db.sql("BEGIN IMMEDIATE").run();
 		try {
 			for (const refusal of batch.refusals) this.#refuse(refusal);
@@ -68,9 +87,18 @@ export class Writer {
 		} catch (error) {
 			for (const { sessionKey } of batch.sessions)
 				this.#places.delete(sessionKey);
-			if (this.#db.raw.isTransaction) this.#db.raw.exec("ROLLBACK");
+			try {
+				this.#rollBack();
+			} catch {
+				// The first error tells more. Nothing is written before this has worked.
+			}
 			throw error;
 		}
+	}
+
+	/** SQLite itself has done so after some errors. */
+	#rollBack(): void {
+		if (this.#db.raw.isTransaction) this.#db.sql("ROLLBACK").run();
 	}
 
 	#refuse(refusal: StoredRefusal): void {
@@ -167,13 +195,11 @@ export class Writer {
 		{ sessionKey, facts, baseVersion }: SessionWrite,
 	): void {
 		if (!facts) return;
-		const { changes } = this.#db
-			.sql(
-				`UPDATE sessions SET
-				generation = ?, version = ?, status = ?, hidden = ?, unsettled = ?, updated_at = ?, last_run = ?, last_message = ?, body = ?
-				WHERE id = ? AND version = ?`,
-			)
-			.run(...columnsOf(place, facts), place.id, baseVersion);
+		const { changes } = this.#updateSession.run(
+			...columnsOf(place, facts),
+			place.id,
+			baseVersion,
+		);
 		if (changes === 0)
 			throw new VersionConflict(
 				sessionKey,
@@ -186,20 +212,15 @@ export class Writer {
 		const { generation, messageId, seq, fate } = message;
 		const body = messageBody.encode(message);
 		const newest = this.#newestOf(place, generation);
-		const { changes, lastInsertRowid } = this.#db
-			.sql(
-				`INSERT INTO messages (session, generation, message_id, seq, fate, previous, body)
-				VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			)
-			.run(
-				place.id,
-				generation,
-				storable(messageId),
-				seq,
-				fate,
-				newest.message,
-				body,
-			);
+		const { changes, lastInsertRowid } = this.#insertMessage.run(
+			place.id,
+			generation,
+			storable(messageId),
+			seq,
+			fate,
+			newest.message,
+			body,
+		);
 		if (changes === 0) {
 			this.#db
 				.sql(
@@ -216,12 +237,14 @@ export class Writer {
 		const { generation, runId, attempt } = run;
 		const body = runBody.encode(run);
 		const newest = this.#newestOf(place, generation);
-		const { changes, lastInsertRowid } = this.#db
-			.sql(
-				`INSERT INTO runs (session, generation, run_id, attempt, previous, body)
-				VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			)
-			.run(place.id, generation, storable(runId), attempt, newest.run, body);
+		const { changes, lastInsertRowid } = this.#insertRun.run(
+			place.id,
+			generation,
+			storable(runId),
+			attempt,
+			newest.run,
+			body,
+		);
 		if (changes === 0) {
 			this.#db
 				.sql(

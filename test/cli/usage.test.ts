@@ -130,6 +130,16 @@ describe("turnkeeper", () => {
 		expect(stderr).not.toContain("SQLite");
 	});
 
+	test("an error that nobody caught is one line too", async () => {
+		const node = preload(
+			'process.once("beforeExit", () => { throw new Error("out of\\nluck"); });',
+		);
+		expect(await turnkeeper(["--version"], { node })).toEqual({
+			...failure(1, "out of\\nluck"),
+			stdout: `${manifest.version}\n`,
+		});
+	});
+
 	test("a reader that has read enough ends it quietly", async () => {
 		const file = temporaryFile("long.jsonl");
 		const line = (at: number) =>

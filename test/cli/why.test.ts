@@ -27,7 +27,7 @@ interface Why {
 type Runtime = ReturnType<typeof createSessionRuntime<JsonValue>>;
 
 /** A file on which a host has done something, and then died: nothing was closed, so nothing was settled. */
-async function after(
+async function leftBy(
 	act: (runtime: Runtime, clock: VirtualClock) => Promise<void>,
 ): Promise<string> {
 	const file = temporaryFile();
@@ -60,7 +60,7 @@ async function why(file: string, key = "k"): Promise<string[]> {
 
 describe("turnkeeper why", () => {
 	test("tells generations, runs and who ended them, and the reports that were not applied", async () => {
-		const file = await after(async (runtime, clock) => {
+		const file = await leftBy(async (runtime, clock) => {
 			const first = await runtime.admit("k", { runId: "r1", sessionId: "s1" });
 			await clock.advance(1500);
 			await first.end({ usage: { inputTokens: 10, outputTokens: 20 } });
@@ -76,12 +76,12 @@ describe("turnkeeper why", () => {
 			await third.fail(new Error("the model is\noverloaded"));
 		});
 		expect(await why(file)).toEqual([
-			'Session "k" is failed in generation 2; its last run failed with "the model is\\\\noverloaded". Last changed 2026-01-01 00:00:02.112Z.',
+			'Session "k" is failed in generation 2; its last run failed with "the model is\\noverloaded". Last changed 2026-01-01 00:00:02.112Z.',
 			"Generation 1 (session s1) was ended by a reset (/new) 2026-01-01 00:00:01.500Z.",
 			"  Run r1 started 2026-01-01 00:00:00.000Z and completed after 1.5 s (10 tokens in, 20 out).",
 			"  Run r2 started 2026-01-01 00:00:01.500Z, was told to stop by reset and was aborted after 0.20 s.",
 			"Generation 2 (session s2) is the current one.",
-			'  Run r3 started 2026-01-01 00:00:01.700Z and failed after 0.41 s: "the model is\\\\noverloaded".',
+			'  Run r3 started 2026-01-01 00:00:01.700Z and failed after 0.41 s: "the model is\\noverloaded".',
 			expect.stringMatching(/^3 reports were not applied:$/),
 			expect.stringMatching(
 				/^ {2}2026-01-01 00:00:01\.700Z: an end of run r2 came late: generation 1 has ended/,
@@ -96,7 +96,7 @@ describe("turnkeeper why", () => {
 	});
 
 	test("tells what is live, what drains and what waits", async () => {
-		const file = await after(async (runtime) => {
+		const file = await leftBy(async (runtime) => {
 			await runtime.send("k", "one", { messageId: "m1" });
 			await runtime.send("k", "two", { messageId: "m2" });
 			void runtime.reset("k", { sessionId: "s2" }).catch(() => {});
@@ -127,12 +127,12 @@ describe("turnkeeper why", () => {
 			'Session "other" is running in generation 1; run r1 is live. Last changed 2026-01-01 00:00:00.000Z.',
 			"Generation 1 (session s1) is the current one.",
 			"  Run r2 was accepted and has not started.",
-			"  Run r1 started 2026-01-01 00:00:00.000Z, was told to stop by abort and has not settled.",
+			"  Run r1 is live, has not reported its start, was told to stop by abort and has not settled.",
 		]);
 	});
 
 	test("tells abandoned and interrupted runs, and a run that never started", async () => {
-		const file = await after(async (runtime, clock) => {
+		const file = await leftBy(async (runtime, clock) => {
 			await runtime.admit("k", { runId: "r1", sessionId: "s1" });
 			await runtime.admit("k", { runId: "r2", reserve: true });
 			const reset = runtime.reset("k", { sessionId: "s2" });
@@ -152,7 +152,7 @@ describe("turnkeeper why", () => {
 	});
 
 	test("is honest about a session that is deleted, purged, or was never there", async () => {
-		const file = await after(async (runtime) => {
+		const file = await leftBy(async (runtime) => {
 			for (const key of ["k", "gone"])
 				await runtime.reset(key, { sessionId: "s1" });
 			await runtime.delete("k", { reason: "asked for" });
@@ -175,7 +175,7 @@ describe("turnkeeper why", () => {
 	});
 
 	test("--json gives the sentences and what they were told from", async () => {
-		const file = await after(async (runtime) => {
+		const file = await leftBy(async (runtime) => {
 			await runtime.send("-k", "one", { messageId: "m1" });
 			await runtime.send("-k", "two", { messageId: "m2" });
 		});
@@ -212,7 +212,7 @@ describe("turnkeeper why", () => {
 	});
 
 	test("says when it tells only the newest", async () => {
-		const file = await after(async (runtime) => {
+		const file = await leftBy(async (runtime) => {
 			for (let n = 0; n < 22; n += 1)
 				await runtime.reset("k", { sessionId: `s${n}` });
 		});
