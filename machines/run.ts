@@ -2,7 +2,13 @@
  * Owns what a run is and every step it can take: reserved → executing → settled, or told to stop → settled | abandoned.
  * Pure. The session machine steps its runs with `stepRun`; `runLogic` shows the result as an actor of the inspector's tree.
  */
-import type { ActorLogic, EventObject, Snapshot } from "xstate";
+import type {
+	ActorLogic,
+	ActorSystem,
+	ActorSystemInfo,
+	EventObject,
+	Snapshot,
+} from "xstate";
 import type { RunOutcome, RunTicket, StopCause } from "./ticket.ts";
 
 /** Totals of the run so far; the larger value counts, so a report may be said twice. */
@@ -212,7 +218,13 @@ export type RunSnapshot = Snapshot<undefined> & {
 };
 
 /** A run as an actor: a view of what its session decided, one child per generation, reused for that generation's runs. */
-export const runLogic: ActorLogic<RunSnapshot, RunShown, RunFacts> = {
+export const runLogic: ActorLogic<
+	RunSnapshot,
+	RunShown,
+	RunFacts,
+	// Named, or the type of the machine that uses it could not be written down.
+	ActorSystem<ActorSystemInfo>
+> = {
 	getInitialSnapshot: (_scope, run) => ({
 		status: "active",
 		output: undefined,

@@ -60,7 +60,7 @@ async function checkTarget(
 	if (!existsSync(file)) return;
 	const [target, source] = [await stat(file), await stat(db)];
 	if (target.isDirectory())
-		throw new CommandError(`${file} is a directory; it must be a file`);
+		throw new CommandError(`${file} is a folder; it must be a file`);
 	if (target.ino === source.ino && target.dev === source.dev)
 		throw new CommandError(
 			`${file} is the store file itself; the copy needs another name`,

@@ -18,12 +18,12 @@ export async function openReader(file: string): Promise<StoreReader> {
 /**
  * The size in bytes of a file that is to be read from its beginning to its end.
  *
- * @throws CommandError if there is none, or if it is a directory
+ * @throws CommandError if there is none, or if it is a folder
  */
 export async function sizeOf(file: string): Promise<number> {
 	const found = await statOf(file);
 	if (found.isDirectory())
-		throw new CommandError(`${file} is a directory; it must be a file`);
+		throw new CommandError(`${file} is a folder; it must be a file`);
 	return found.size;
 }
 
@@ -37,10 +37,10 @@ async function statOf(file: string): Promise<Stats> {
 
 const problems: Readonly<Record<string, string>> = {
 	ENOENT: "there is no such file",
-	ENOTDIR: "a part of its path is not a directory",
+	ENOTDIR: "a part of its path is not a folder",
 	EACCES: "the permission is missing",
 	EPERM: "the permission is missing",
-	EISDIR: "it is a directory",
+	EISDIR: "it is a folder",
 	ENOSPC: "the disk is full",
 	EROFS: "the file system is read-only",
 };

@@ -42,7 +42,6 @@ interface Generation {
 interface Session {
 	current: Generation;
 	previous: Generation | null;
-	hidden: boolean;
 	live: Live | null;
 	readonly reserved: Set<string>;
 	readonly draining: Set<string>;
@@ -113,7 +112,9 @@ export class HostRowJudge {
 		if (line.type === "accepted") {
 			if (session.live?.runId !== line.runId) session.reserved.add(line.runId);
 		} else if (line.type === "abort") {
-			if (session.live) session.live.toldToStopAt ??= line.at;
+			const { live } = session;
+			if (live && (line.runId ?? live.runId) === live.runId)
+				live.toldToStopAt ??= line.at;
 		} else if (line.type === "start") {
 			if (verdict === "unknown") session.strangers.add(line.runId);
 		} else if (line.type === "end" || line.type === "error") {
@@ -129,7 +130,6 @@ export class HostRowJudge {
 			const { row } = event;
 			const session = this.#enter(row.sessionKey, row.generation);
 			const run = row.activeRun;
-			session.hidden = false;
 			session.current.sessionIds.add(row.sessionId);
 			if (run?.runId !== session.live?.runId)
 				session.live = run
@@ -139,7 +139,7 @@ export class HostRowJudge {
 		} else if (event.type === "generation") {
 			this.#ended(event.ended, at);
 		} else if (event.type === "deleted") {
-			this.#enter(event.sessionKey, event.generation + 1).hidden = true;
+			this.#enter(event.sessionKey, event.generation + 1);
 		} else if (event.type === "run" && event.run.outcome !== null) {
 			const { sessionKey, generation, runId, outcome, stoppedBy } = event.run;
 			const session = this.#enter(sessionKey, generation);
@@ -213,7 +213,6 @@ export class HostRowJudge {
 			session = {
 				current: generation(1, null),
 				previous: null,
-				hidden: false,
 				live: null,
 				reserved: new Set(),
 				draining: new Set(),
@@ -237,10 +236,8 @@ export class HostRowJudge {
 		at: number,
 	): void {
 		const session = this.#enter(ended.sessionKey, ended.generation);
-		// Said again when its last run completed it.
-		if (session.current.number > ended.generation && session.previous) {
-			if (session.previous.number >= ended.generation) return;
-		}
+		// The feed tells a generation's end before the row that follows it; anything older is known.
+		if (ended.generation < session.current.number) return;
 		for (const id of ended.sessionIds) session.current.sessionIds.add(id);
 		session.previous = session.current;
 		session.current = generation(ended.generation + 1, {

@@ -32,7 +32,6 @@ export class Database {
 					`the store ${path} cannot be opened: its file system has no write-ahead log (journal_mode is ${mode}); use a local disk`,
 				);
 			db.exec(`PRAGMA synchronous = ${synchronous}`);
-			db.exec("PRAGMA cache_size = -32000");
 			migrate(db, path);
 		});
 	}

@@ -117,7 +117,7 @@ describe("turnkeeper backup", () => {
 			failure(1, `${db} is the store file itself; the copy needs another name`),
 		);
 		expect(await backup(folder)).toEqual(
-			failure(1, `${folder} is a directory; it must be a file`),
+			failure(1, `${folder} is a folder; it must be a file`),
 		);
 		const nowhere = join(folder, "none", "copy.db");
 		expect(await backup(nowhere)).toEqual(

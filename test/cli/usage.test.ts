@@ -93,7 +93,7 @@ describe("turnkeeper", () => {
 
 	test.each([
 		[["replay", "none.jsonl"], "none.jsonl: there is no such file"],
-		[["replay", "."], ". is a directory; it must be a file"],
+		[["replay", "."], ". is a folder; it must be a file"],
 		[["why", "k", "--db", "none.db"], "none.db: there is no such file"],
 		[["sessions", "list", "--db", "none.db"], /there is no such file$/],
 		[["sessions", "show", "k", "--db", "none.db"], /there is no such file$/],

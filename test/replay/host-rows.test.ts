@@ -165,6 +165,8 @@ describe("a row that says how it ended", () => {
 			[100, start()],
 			[950, row("done", false)],
 			[960, row(undefined, false)],
+			[965, { type: "abort", runId: "another" }],
+			[966, row(undefined, false)],
 			[970, { type: "abort" }],
 			[980, row("killed", false)],
 			[990, end()],
@@ -172,7 +174,7 @@ describe("a row that says how it ended", () => {
 		);
 		expect(found.contradictions).toEqual([
 			"+0.950 s  k: says done, but run r1 has been running for 0.85 s",
-			"+0.960 s  k: says that no run is active, but run r1 has been running for 0.86 s",
+			"+0.960 s  k: says that no run is active, but run r1 has been running for 0.86 s (×2, until +0.966 s)",
 			"+0.980 s  k: says killed, but run r1, told to stop 0.01 s before, has not settled",
 		]);
 	});

@@ -1,0 +1,84 @@
+import {
+	existsSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import manifest from "../../package.json" with { type: "json" };
+import { turnkeeperHere } from "../cli/turnkeeper.ts";
+import { runProgram } from "../support/program.ts";
+
+const root = join(import.meta.dirname, "..", "..");
+const readme = readFileSync(join(root, "README.md"), "utf8");
+
+/** An example as printed, and the output that is printed beside it. */
+function exampleNamed(name: string): { code: string; output: string } {
+	const pattern = new RegExp(
+		`<!-- example: ${name} -->\n\`\`\`ts\n(.*?)\`\`\`\n\nIt prints:\n\n\`\`\`text\n(.*?)\`\`\`\n`,
+		"s",
+	);
+	const [, code, output] = pattern.exec(readme) ?? [];
+	if (code === undefined || output === undefined)
+		throw new Error(`the README has no example ${name} with its output`);
+	return { code, output };
+}
+
+describe("an embedding example of the README", () => {
+	test.each(["managed", "host-driven"])(
+		"%s: runs as printed, and prints what stands beside it",
+		async (name) => {
+			const { code, output } = exampleNamed(name);
+			expect(code.trimEnd().split("\n").length).toBeLessThanOrEqual(20);
+			const folder = mkdtempSync(join(tmpdir(), "turnkeeper-readme-"));
+			onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+			const file = join(folder, "example.mts");
+			writeFileSync(file, code);
+			expect(await runProgram(file, { cwd: folder })).toEqual({
+				code: 0,
+				stdout: output,
+				stderr: "",
+			});
+		},
+	);
+});
+
+describe("the README names", () => {
+	test.each(
+		Object.keys(manifest.exports).filter((path) => path !== "./package.json"),
+	)("the entry point %s", (path) => {
+		expect(readme).toContain(`\`${manifest.name}${path.slice(1)}\``);
+	});
+
+	test("every error code", () => {
+		const source = readFileSync(join(root, "src", "errors.ts"), "utf8");
+		const [, union = ""] = /export type ErrorCode =([^;]*);/.exec(source) ?? [];
+		const codes = [...union.matchAll(/"([A-Z_]+)"/g)].map(([, code]) => code);
+		expect(codes.length).toBeGreaterThan(0);
+		expect(codes.filter((code) => !readme.includes(`| \`${code}\` |`))).toEqual(
+			[],
+		);
+	});
+
+	test("every command of the command line", async () => {
+		const { stdout } = await turnkeeperHere(["--help"]);
+		const names = [...stdout.matchAll(/^ {2}([a-z]+) {2}/gm)].map(
+			([, name]) => name,
+		);
+		expect(names.length).toBeGreaterThan(0);
+		expect(
+			names.filter((name) => !readme.includes(`\`turnkeeper ${name} `)),
+		).toEqual([]);
+	});
+
+	test("no file or folder of the repository that is not there", () => {
+		const inCode = [...readme.matchAll(/`((?:test|examples|src)\/[^`]*)`/g)];
+		const linked = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)];
+		const named = [...inCode, ...linked].map(([, path = ""]) => path);
+		expect(named.length).toBeGreaterThan(0);
+		expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+	});
+});
