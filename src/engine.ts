@@ -224,9 +224,17 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		for (const turn of turns) this.#publish(turn);
 		for (const turn of turns) {
 			this.#follow(turn);
-			turn.operation.committed(turn);
-			this.options.concluded(turn);
-			this.waiting.see(turn);
+			try {
+				turn.operation.committed(turn);
+				this.options.concluded(turn);
+				this.waiting.see(turn);
+			} catch (error) {
+				// What is committed is committed: one answer that fails must not cost the others theirs.
+				this.options.logger.error(
+					{ error, sessionKey: turn.session.key },
+					`a caller could not be answered: ${errorText(error)}`,
+				);
+			}
 		}
 		this.#carryOut(turns);
 		for (const { session } of turns) this.directory.settle(session);

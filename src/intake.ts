@@ -218,7 +218,6 @@ export class Intake<Input, Output, Meta> {
 				this.#settle(key, messageId, { ticket: null, outcome: "removed" });
 		for (const run of turn.runs) {
 			if (run.outcome === null || run.messageIds.length === 0) continue;
-			const ticket = ticketOf(run);
 			const output = this.#engine.registry.get(run)?.output;
 			for (const messageId of run.messageIds)
 				this.#settle(key, messageId, {

@@ -2,6 +2,7 @@
 import { UnreadableSession, VersionConflict } from "turnkeeper";
 import { statusOf } from "turnkeeper/machines";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { queuedOf } from "../../src/store.ts";
 import { storeKinds } from "../support/stores.ts";
 import {
 	at,
@@ -618,12 +619,11 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 			const store = await opened();
 			const run = runOf("k", "r", { outcome: null });
 			const waiting = messageOf("m");
-			const { fate: _, run: __, reason: ___, kind: ____, ...queued } = waiting;
 			await commit(
 				store,
 				writeOf("d-running", 0, { facts: factsOf("d-running", { run }) }),
 				writeOf("b-waiting", 0, {
-					facts: factsOf("b-waiting", { queue: [queued] }),
+					facts: factsOf("b-waiting", { queue: [queuedOf(waiting)] }),
 					messages: [waiting],
 				}),
 				writeOf("a-idle", 0),

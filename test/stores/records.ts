@@ -43,7 +43,10 @@ export function runOf(
 	change: Partial<RunFacts> = {},
 ): RunFacts {
 	return {
-		...ticketOf(sessionKey, runId),
+		sessionKey,
+		generation: 1,
+		runId,
+		attempt: 1,
 		sessionIds: ["s1"],
 		driver: "managed",
 		status: "settled",

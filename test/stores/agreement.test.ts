@@ -1,0 +1,192 @@
+/** The two stores against each other: whatever is written, every question has the same answer on both. */
+import fc from "fast-check";
+import type { Batch, OpenStore, SessionWrite, StoredMessage } from "turnkeeper";
+import { memoryStore } from "turnkeeper/memory";
+import { sqliteStore } from "turnkeeper/sqlite";
+import { expect, test } from "vitest";
+import { queuedOf } from "../../src/store.ts";
+import { temporaryFile } from "../support/stores.ts";
+import {
+	endedOf,
+	factsOf,
+	messageOf,
+	refusalOf,
+	runOf,
+	walk,
+	writeOf,
+} from "./records.ts";
+
+const keys = ["a", "b", "🧵"];
+const generations = [1, 2, 3];
+const names = ["x", "y", "z"];
+
+const generation = fc.constantFrom(...generations);
+const name = fc.constantFrom(...names);
+
+/** One session's part of a batch, before it is known what the session's version is. */
+const part = fc.record({
+	key: fc.constantFrom(...keys),
+	/** How far the version is off: mostly not at all. */
+	off: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1),
+	row: fc.option(
+		fc.record({ generation, live: fc.boolean(), hidden: fc.boolean() }),
+		{ freq: 5 },
+	),
+	// A run and a message belong to one generation for ever, so their names say which.
+	runs: fc.array(
+		fc.record({ generation, name, attempt: fc.constantFrom(1, 2) }),
+		{ maxLength: 4 },
+	),
+	messages: fc.array(
+		fc.record({
+			generation,
+			name,
+			fate: fc.constantFrom<StoredMessage["fate"][]>(
+				"queued",
+				"taken",
+				"removed",
+			),
+			seq: fc.nat(20),
+		}),
+		{ maxLength: 4 },
+	),
+	ended: fc.array(generation, { maxLength: 2 }),
+	purgeBefore: fc.option(fc.constantFrom(2, 3, 4), { freq: 6, nil: null }),
+});
+type Part = typeof part extends fc.Arbitrary<infer Value> ? Value : never;
+
+const plan = fc.array(
+	fc.record({
+		parts: fc.array(part, { minLength: 1, maxLength: 3 }),
+		refusals: fc.array(fc.option(fc.constantFrom(...keys)), { maxLength: 2 }),
+	}),
+	{ minLength: 1, maxLength: 12 },
+);
+
+/** The batch of a plan's step on what a store holds now. `step` makes every record tell when it was written. */
+async function batchOf(
+	store: OpenStore,
+	{ parts, refusals }: { parts: Part[]; refusals: (string | null)[] },
+	step: number,
+): Promise<Batch> {
+	const sessions: SessionWrite[] = [];
+	for (const one of parts) {
+		const { key, row } = one;
+		const before = sessions.findLast((write) => write.sessionKey === key);
+		const held =
+			before?.facts?.version ??
+			before?.baseVersion ??
+			(await store.version(key));
+		const messages = one.messages.map(({ generation, name, fate, seq }) =>
+			messageOf(`${generation} ${name}`, {
+				generation,
+				fate,
+				seq,
+				reason: `step ${step}`,
+			}),
+		);
+		const waiting = new Map(
+			(before?.facts?.queue ?? (await store.load(key))?.queue ?? []).map(
+				(message) => [message.messageId, message],
+			),
+		);
+		for (const message of messages)
+			if (message.fate === "queued")
+				waiting.set(message.messageId, queuedOf(message));
+			else waiting.delete(message.messageId);
+		const facts = factsOf(key, {
+			version: held + 1,
+			generation: row?.generation ?? 1,
+			hidden: row?.hidden ?? false,
+			run: row?.live ? runOf(key, "live") : null,
+			queue: [...waiting.values()],
+		});
+		const stays = !row && held > 0 && messages.length === 0;
+		sessions.push(
+			writeOf(key, held + one.off, {
+				facts: stays ? null : facts,
+				runs: one.runs.map(({ generation, name, attempt }) =>
+					runOf(key, `${generation} ${name}`, {
+						generation,
+						attempt,
+						endedAt: step,
+					}),
+				),
+				messages,
+				generations: one.ended.map((n) => endedOf(key, n, { endedAt: step })),
+				purgeBefore: one.purgeBefore,
+			}),
+		);
+	}
+	return {
+		sessions,
+		refusals: refusals.map((key) => refusalOf(key, `step ${step}`)),
+	};
+}
+
+/** The answers to every question there is, page by page. */
+async function answers(store: OpenStore) {
+	const all: Record<string, unknown> = {
+		list: await walk((cursor) => store.list({ limit: 2, cursor })),
+		running: await walk((cursor) =>
+			store.list({ status: "running", limit: 1, cursor }),
+		),
+		unsettled: await walk((cursor) => store.unsettled({ limit: 1, cursor })),
+		refusals: await walk((cursor) => store.refusals({ limit: 2, cursor })),
+	};
+	for (const key of keys) {
+		const ofKey: Record<string, unknown> = {
+			version: await store.version(key),
+			row: await store.load(key),
+			runs: await walk((cursor) => store.runs(key, { limit: 2, cursor })),
+			generations: await walk((cursor) =>
+				store.generations(key, { limit: 1, cursor }),
+			),
+			refusals: await walk((cursor) =>
+				store.refusals({ sessionKey: key, limit: 1, cursor }),
+			),
+		};
+		for (const n of generations) {
+			ofKey[`generation ${n}`] = await store.generation(key, n);
+			ofKey[`runs of ${n}`] = await walk((cursor) =>
+				store.runs(key, { generation: n, limit: 1, cursor }),
+			);
+			for (const name of names) {
+				const id = `${n} ${name}`;
+				ofKey[`message ${id}`] = await store.message(key, id);
+				ofKey[`run ${id}`] = await store.runsNamed(id, key);
+				all[`run ${id}`] = await store.runsNamed(id);
+			}
+		}
+		all[key] = ofKey;
+	}
+	return all;
+}
+
+test("both stores hold the same after any batches, conflicts and purges", async () => {
+	await fc.assert(
+		fc.asyncProperty(plan, async (steps) => {
+			const memory = await memoryStore().open({ name: "memory" });
+			const file = await sqliteStore(temporaryFile(), {
+				synchronous: "normal",
+			}).open({ name: "file" });
+			try {
+				for (const [n, step] of steps.entries()) {
+					const batch = await batchOf(memory, step, n);
+					const outcomes = await Promise.allSettled([
+						memory.commit(batch),
+						file.commit(batch),
+					]);
+					const [one, other] = outcomes.map((outcome) =>
+						outcome.status === "rejected" ? outcome.reason.message : "held",
+					);
+					expect(other).toBe(one);
+				}
+				expect(await answers(file)).toEqual(await answers(memory));
+			} finally {
+				await file[Symbol.asyncDispose]();
+			}
+		}),
+		{ numRuns: 150 },
+	);
+}, 120_000);
