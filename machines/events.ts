@@ -47,7 +47,12 @@ export type SessionEvent =
 			readonly sessionId: string;
 			readonly meta?: JsonValue | undefined;
 	  })
-	| (Turn & { readonly type: "report"; readonly report: LifecycleReport })
+	| (Turn & {
+			readonly type: "report";
+			readonly report: LifecycleReport;
+			/** The cause of a stop that was fired but whose commit failed. */
+			readonly stoppedBy?: StopCause | undefined;
+	  })
 	| (Turn & {
 			readonly type: "settled";
 			readonly ticket: RunTicket;

@@ -2,8 +2,8 @@
  * Owns what is true of one session key, as the store keeps it. The chart's state and the public row are functions of it;
  * nothing here is ever stored twice. A key that nobody has used is a hidden first generation.
  */
-import type { JsonValue } from "./json.ts";
-import { type RunFacts, type RunRecord, ticketOf } from "./run.ts";
+import { frozen, type JsonValue } from "./json.ts";
+import { addTokens, type RunFacts, type RunRecord, ticketOf } from "./run.ts";
 import type { RunOutcome, RunTicket } from "./ticket.ts";
 
 /** A message that was accepted. */
@@ -52,8 +52,8 @@ export interface SessionFacts {
 	readonly sessionIds: readonly string[];
 	/** Nobody has used this generation yet: the key is unknown or was deleted. */
 	readonly hidden: boolean;
-	/** Older generations are erased once nothing drains. */
-	readonly purge: boolean;
+	/** Generations before this one are erased once nothing drains; null: none. */
+	readonly purgeBefore: number | null;
 	readonly run: RunFacts | null;
 	readonly reservations: readonly RunFacts[];
 	readonly draining: readonly DrainingRun[];
@@ -138,7 +138,7 @@ export function unusedFacts(sessionKey: string): SessionFacts {
 		generation: 1,
 		sessionIds: [],
 		hidden: true,
-		purge: false,
+		purgeBefore: null,
 		run: null,
 		reservations: [],
 		draining: [],
@@ -173,7 +173,7 @@ export function rowOf<Meta = JsonValue>(
 	facts: SessionFacts | RowFacts,
 ): SessionRow<Meta> {
 	const { run, last } = facts;
-	return {
+	return Object.freeze({
 		sessionKey: facts.sessionKey,
 		sessionId: facts.sessionIds.at(-1) ?? "",
 		generation: facts.generation,
@@ -187,14 +187,14 @@ export function rowOf<Meta = JsonValue>(
 		runtimeMs: last ? last.runtimeMs : null,
 		inputTokens: facts.inputTokens,
 		outputTokens: facts.outputTokens,
-		totalTokens: facts.inputTokens + facts.outputTokens,
+		totalTokens: addTokens(facts.inputTokens, facts.outputTokens),
 		queued: "queue" in facts ? facts.queue.length : facts.queued,
 		draining: facts.draining.length,
-		meta: facts.meta as Meta,
+		meta: frozen(facts.meta) as Meta,
 		createdAt: facts.createdAt,
 		updatedAt: facts.updatedAt,
 		version: facts.version,
-	};
+	});
 }
 
 /** Which field of an expectation the session does not meet, or null. A hidden generation meets none but `generation: 0`. */

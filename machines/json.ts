@@ -36,6 +36,17 @@ export function mergePatch(
 	return result;
 }
 
+/** Freezes a JSON value throughout, once: what was given out must not be anybody's door back in. */
+export function frozen<Value>(value: Value): Value {
+	if (typeof value !== "object" || value === null || Object.isFrozen(value))
+		return value;
+	for (const field of Object.values(value)) frozen(field);
+	return Object.freeze(value);
+}
+
+/** Levels that a stored value may have; more would not survive the recursion of those who read it. */
+const deepest = 500;
+
 /**
  * Where a value stops being JSON, as a path such as `input.user.since`, or null if it is JSON throughout.
  * Stricter than JSON.stringify, which turns a Map into {} and drops functions without a word.
@@ -53,7 +64,7 @@ export function notJson(
 			return Number.isFinite(value) ? null : path;
 		case "object": {
 			if (value === null) return null;
-			if (above.includes(value)) return path;
+			if (above.length >= deepest || above.includes(value)) return path;
 			const inside = [...above, value];
 			if (Array.isArray(value)) {
 				for (let i = 0; i < value.length; i++) {

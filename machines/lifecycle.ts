@@ -16,6 +16,7 @@ import {
 import { type JsonValue, mergePatch } from "./json.ts";
 import { judge, stepReported } from "./report.ts";
 import {
+	addTokens,
 	ownsRun,
 	type RunEnd,
 	type RunFacts,
@@ -190,8 +191,30 @@ export function reserve(
 		...opened,
 		// The first session id of a fresh generation is the host's, if it gave one.
 		sessionIds: facts.hidden ? run.sessionIds : opened.sessionIds,
-		reservations: [...facts.reservations, run],
+		reservations: [...facts.reservations, run].slice(-mostReservations),
 	};
+}
+
+/** Reservations of one session; the oldest beyond them is given up, or a host that never uses its own would fill the row. */
+const mostReservations = 100;
+
+/** The reservation that a new one displaces, given up; none while there is room. */
+export function displacedRuns(
+	facts: SessionFacts,
+	event: EventOf<"admit">,
+): readonly RunFacts[] {
+	return facts.reservations
+		.slice(0, Math.max(0, facts.reservations.length + 1 - mostReservations))
+		.map((run) =>
+			stepRun(run, {
+				type: "settle",
+				end: {
+					at: event.at,
+					outcome: "interrupted",
+					error: `given up: ${mostReservations} newer runs were reserved`,
+				},
+			}),
+		);
 }
 
 export function admit(
@@ -209,7 +232,11 @@ function enter(facts: SessionFacts, run: RunFacts): SessionFacts {
 		...facts,
 		run,
 		reservations: facts.reservations.filter((one) => one.runId !== run.runId),
-		sessionIds: known.at(-1) === sessionId ? known : [...known, sessionId],
+		// Each id once, however often hosts go back and forth between them.
+		sessionIds:
+			known.at(-1) === sessionId
+				? known
+				: [...known.filter((one) => one !== sessionId), sessionId],
 	};
 }
 
@@ -225,6 +252,7 @@ export function reportedRun(
 			: run,
 		event.report,
 		event.at,
+		event.stoppedBy,
 	);
 }
 
@@ -248,8 +276,8 @@ export function leave(
 	event: { readonly at: number },
 	run: RunFacts,
 ): SessionFacts {
-	const before = facts.run ?? { inputTokens: 0, outputTokens: 0 };
 	// A reservation that a terminal settles at once was never entered.
+	const before = (facts.run ?? reservationOf(facts, run.runId)) as RunFacts;
 	const next = touch(facts.run ? facts : enter(facts, run), event);
 	return {
 		...next,
@@ -261,8 +289,14 @@ export function leave(
 			endedAt: run.endedAt,
 			runtimeMs: run.runtimeMs,
 		},
-		inputTokens: facts.inputTokens + run.inputTokens - before.inputTokens,
-		outputTokens: facts.outputTokens + run.outputTokens - before.outputTokens,
+		inputTokens: addTokens(
+			facts.inputTokens,
+			run.inputTokens - before.inputTokens,
+		),
+		outputTokens: addTokens(
+			facts.outputTokens,
+			run.outputTokens - before.outputTokens,
+		),
 	};
 }
 
@@ -288,36 +322,34 @@ export function rotate(
 			type: "rotate",
 			sessionId: event.sessionId,
 		}),
-		sessionIds: [...facts.sessionIds, event.sessionId],
+		sessionIds: [
+			...facts.sessionIds.filter((one) => one !== event.sessionId),
+			event.sessionId,
+		],
 	};
 }
 
-/** Usage goes to the generation that owns the run, whether the run is live, draining or settled. */
+/** Usage goes to the generation that owns the run, whether the run is reserved, live, draining or settled. */
 export function countUsage(
 	facts: SessionFacts,
 	event: EventOf<"usage">,
 ): SessionFacts {
-	const used = {
-		type: "usage",
-		inputTokens: event.inputTokens,
-		outputTokens: event.outputTokens,
-	} as const;
+	const counted = (run: RunFacts) =>
+		ownsRun(run, event.ticket) ? stepRun(run, event) : run;
 	if (event.ticket.generation === facts.generation)
 		return {
 			...touch(facts, event),
-			run:
-				facts.run && ownsRun(facts.run, event.ticket)
-					? stepRun(facts.run, used)
-					: facts.run,
-			inputTokens: facts.inputTokens + event.inputTokens,
-			outputTokens: facts.outputTokens + event.outputTokens,
+			run: facts.run && counted(facts.run),
+			reservations: facts.reservations.map(counted),
+			inputTokens: addTokens(facts.inputTokens, event.inputTokens),
+			outputTokens: addTokens(facts.outputTokens, event.outputTokens),
 		};
 	return {
 		...touch(facts, event),
 		draining: facts.draining.map((one) =>
 			ownsRun(one.run, event.ticket)
 				? {
-						run: stepRun(one.run, used),
+						run: stepRun(one.run, event),
 						ended: { ...one.ended, row: addUsage(one.ended.row, event) },
 					}
 				: one,
@@ -330,11 +362,13 @@ export function addUsage(
 	row: SessionRow,
 	used: { readonly inputTokens: number; readonly outputTokens: number },
 ): SessionRow {
+	const inputTokens = addTokens(row.inputTokens, used.inputTokens);
+	const outputTokens = addTokens(row.outputTokens, used.outputTokens);
 	return {
 		...row,
-		inputTokens: row.inputTokens + used.inputTokens,
-		outputTokens: row.outputTokens + used.outputTokens,
-		totalTokens: row.totalTokens + used.inputTokens + used.outputTokens,
+		inputTokens,
+		outputTokens,
+		totalTokens: addTokens(inputTokens, outputTokens),
 	};
 }
 
@@ -390,7 +424,8 @@ export function mint(
 		sessionIds: isReset ? [event.sessionId] : [],
 		hidden: !isReset,
 		meta: isReset ? event.meta : {},
-		purge: facts.purge || (!isReset && event.purge),
+		purgeBefore:
+			!isReset && event.purge ? facts.generation + 1 : facts.purgeBefore,
 		run: null,
 		reservations: [],
 		draining: drainAfter(facts, event),
@@ -409,9 +444,11 @@ function keeps(
 ): boolean {
 	if (event.queued === "drop") return false;
 	const { generation, sessionId } = message.expect ?? {};
+	// A hidden generation is used as it is; every other gives way to the next.
 	const next = {
 		...facts,
-		generation: facts.generation + 1,
+		hidden: false,
+		generation: facts.hidden ? facts.generation : facts.generation + 1,
 		sessionIds: event.type === "reset" ? [event.sessionId] : [],
 	};
 	return mismatchOf(next, { generation, sessionId }) === null;
@@ -443,7 +480,24 @@ export function openByReset(
 	facts: SessionFacts,
 	event: EventOf<"reset">,
 ): SessionFacts {
-	return open(facts, event);
+	return {
+		...open(facts, event),
+		draining: drainAfter(facts, event),
+		queue: facts.queue.filter((message) => keeps(facts, event, message)),
+	};
+}
+
+/** A delete of what was deleted already: what drains may be brought to its end sooner, and what is left may be erased. */
+export function deleteAgain(
+	facts: SessionFacts,
+	event: EventOf<"delete">,
+): SessionFacts {
+	return {
+		...touch(facts, event),
+		draining: drainAfter(facts, event),
+		queue: facts.queue.filter((message) => keeps(facts, event, message)),
+		purgeBefore: event.purge ? facts.generation : facts.purgeBefore,
+	};
 }
 
 export function endedGeneration(
@@ -457,7 +511,8 @@ export function endedGeneration(
 		endedBy: event.type,
 		reason: event.reason,
 		endedAt: event.at,
-		row: rowOf(facts),
+		// What older generations still drain is theirs.
+		row: rowOf({ ...facts, draining: [] }),
 	};
 }
 

@@ -4,7 +4,7 @@
  */
 import type { SessionFacts, SessionRow } from "./facts.ts";
 import { type RunFacts, stepRun, type Usage } from "./run.ts";
-import type { RunTicket } from "./ticket.ts";
+import type { RunTicket, StopCause } from "./ticket.ts";
 
 /** What a reporter still has of the ticket. */
 export interface ReportedRun {
@@ -201,6 +201,7 @@ export function stepReported(
 	run: RunFacts,
 	report: LifecycleReport,
 	at: number,
+	stoppedBy?: StopCause | undefined,
 ): RunFacts {
 	if (report.phase === "start")
 		return stepRun(run, { type: "start", at, startedAt: report.startedAt });
@@ -209,6 +210,7 @@ export function stepReported(
 		startedAt: report.startedAt,
 		endedAt: report.endedAt,
 		usage: report.usage,
+		stoppedBy,
 	};
 	return stepRun(run, {
 		type: "settle",

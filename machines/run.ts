@@ -97,6 +97,11 @@ export interface RunEnd {
 	readonly stoppedBy?: StopCause | undefined;
 }
 
+/** Sums stay numbers that JSON and every store can hold. */
+export function addTokens(a: number, b: number): number {
+	return Math.min(a + b, Number.MAX_SAFE_INTEGER);
+}
+
 export function ticketOf(run: RunFacts): RunTicket {
 	return {
 		sessionKey: run.sessionKey,
@@ -137,6 +142,10 @@ function outcomeOfStop(cause: StopCause): RunOutcome {
 	return cause === "shutdown" ? "interrupted" : "aborted";
 }
 
+function larger(known: number, said: number | undefined): number {
+	return Math.max(known, addTokens(0, said ?? 0));
+}
+
 function settle(run: RunFacts, end: RunEnd): RunFacts {
 	const abandoned = end.outcome === "abandoned";
 	const stop =
@@ -147,6 +156,9 @@ function settle(run: RunFacts, end: RunEnd): RunFacts {
 	// Where start and end both give a startedAt, the start's counts; if only the end gives one, the end's.
 	const hostStart =
 		run.hostStarted && run.startedAt !== null ? run.startedAt : end.startedAt;
+	const runtimeStart = run.hostStarted
+		? run.admittedAt
+		: (run.startedAt ?? run.admittedAt);
 	return {
 		...run,
 		status: abandoned ? "abandoned" : "settled",
@@ -164,10 +176,10 @@ function settle(run: RunFacts, end: RunEnd): RunFacts {
 			0,
 			hostStart !== undefined && end.endedAt !== undefined
 				? end.endedAt - hostStart
-				: end.at - (run.admittedAt ?? end.at),
+				: end.at - (runtimeStart ?? end.at),
 		),
-		inputTokens: Math.max(run.inputTokens, end.usage?.inputTokens ?? 0),
-		outputTokens: Math.max(run.outputTokens, end.usage?.outputTokens ?? 0),
+		inputTokens: larger(run.inputTokens, end.usage?.inputTokens),
+		outputTokens: larger(run.outputTokens, end.usage?.outputTokens),
 	};
 }
 
@@ -184,11 +196,17 @@ export function stepRun(run: RunFacts, event: RunEvent): RunFacts {
 		case "usage":
 			return {
 				...run,
-				inputTokens: run.inputTokens + event.inputTokens,
-				outputTokens: run.outputTokens + event.outputTokens,
+				inputTokens: addTokens(run.inputTokens, event.inputTokens),
+				outputTokens: addTokens(run.outputTokens, event.outputTokens),
 			};
 		case "rotate":
-			return { ...run, sessionIds: [...run.sessionIds, event.sessionId] };
+			return {
+				...run,
+				sessionIds: [
+					...run.sessionIds.filter((one) => one !== event.sessionId),
+					event.sessionId,
+				],
+			};
 		case "stop":
 			return {
 				...run,

@@ -167,11 +167,18 @@ const keepSettled = effect("keepRuns", (facts, event) => [
 	settled(facts, event),
 ]);
 const keepReserved = effect("keepRuns", (facts, event) => [
+	...life.displacedRuns(facts, as<"admit">(event)),
 	life.admittedRun(facts, as<"admit">(event)),
 ]);
 const keepCancelled = effect("keepRuns", (facts, event) => [
 	life.cancelledRun(facts, as<"abort">(event)),
 ]);
+const keepCounted = effect("keepRuns", (facts, event) => {
+	const counted = life.countUsage(facts, as<"usage">(event));
+	return counted.reservations.filter((run) =>
+		ownsRun(run, as<"usage">(event).ticket),
+	);
+});
 const showLive = effect("showRun", ({ run }) => run as RunFacts);
 const keepEnded = effect("keepGeneration", (facts, event) =>
 	life.endedGeneration(facts, as<"reset" | "delete">(event)),
@@ -197,9 +204,9 @@ const keepBegun = effect("keepMessages", (facts, event) => {
 const keepDropped = effect("keepMessages", (facts, event) =>
 	life.droppedBy(facts, as<"reset" | "delete" | "abort">(event)),
 );
-const purgeOlder = effect("purge", ({ sessionKey, generation }) => ({
+const purgeOlder = effect("purge", ({ sessionKey, purgeBefore }) => ({
 	sessionKey,
-	before: generation,
+	before: purgeBefore as number,
 }));
 
 // ── transitions that several states share
@@ -317,8 +324,10 @@ export const sessionMachine = setup({
 				facts.queue.length === 0 &&
 				mismatchOf(facts, expectOf(event)) === null,
 		),
+		// What waits for a deleted session waits for its next use.
 		mayTake: test(
-			({ queue }, { grant }) => queue.length > 0 && typeof grant === "string",
+			({ queue, hidden }, { grant }) =>
+				queue.length > 0 && !hidden && typeof grant === "string",
 		),
 		refusesOverlap: test(
 			({ run, draining, queue }, event) =>
@@ -364,6 +373,9 @@ export const sessionMachine = setup({
 		ownsDrainingRun: test(({ draining }, event) =>
 			draining.some(({ run }) => ownsRun(run, as<Ticketed>(event).ticket)),
 		),
+		ownsReservation: test(({ reservations }, event) =>
+			reservations.some((run) => ownsRun(run, as<Ticketed>(event).ticket)),
+		),
 		isOfThisGeneration: test(
 			({ hidden, generation }, event) =>
 				!hidden && as<"usage">(event).ticket.generation === generation,
@@ -380,18 +392,25 @@ export const sessionMachine = setup({
 			({ queue }, event) =>
 				as<"abort">(event).queued === "drop" && queue.length > 0,
 		),
-		purgesAgain: test(
-			({ hidden, version }, event) =>
-				hidden && version > 0 && as<"delete">(event).purge,
+		deletesAgain: test(
+			({ hidden, version, draining, queue }, event) =>
+				hidden &&
+				version > 0 &&
+				(as<"delete">(event).purge || draining.length + queue.length > 0),
 		),
 		hasDrained: test(({ draining }) => draining.length === 0),
 		hasDrainedToPurge: test(
-			({ draining, purge }) => draining.length === 0 && purge,
+			({ draining, purgeBefore }) =>
+				draining.length === 0 && purgeBefore !== null,
 		),
 		// the host's own fields
 		metaMoved: test(({ meta }, event) => {
 			const { seen } = as<"patch">(event);
-			return seen !== undefined && seen !== meta;
+			return (
+				seen !== undefined &&
+				seen !== meta &&
+				JSON.stringify(seen) !== JSON.stringify(meta)
+			);
 		}),
 	},
 	actions: {
@@ -457,13 +476,10 @@ export const sessionMachine = setup({
 		openByReset: assign(
 			change((facts, event) => life.openByReset(facts, as<"reset">(event))),
 		),
-		askPurge: assign(
-			change((facts, event) => ({
-				...life.touch(facts, event),
-				purge: true,
-			})),
+		deleteAgain: assign(
+			change((facts, event) => life.deleteAgain(facts, as<"delete">(event))),
 		),
-		clearPurge: assign(change((facts) => ({ ...facts, purge: false }))),
+		clearPurge: assign(change((facts) => ({ ...facts, purgeBefore: null }))),
 		settleDraining: assign(
 			change((facts, event) =>
 				life.settleDraining(facts, event, settled(facts, event)),
@@ -501,15 +517,18 @@ export const sessionMachine = setup({
 		report: { actions: verdict },
 		reset: [
 			{ guard: "expectsOther", actions: stale },
-			{ guard: "isHidden", actions: ["openByReset", done] },
+			{
+				guard: "isHidden",
+				actions: [stopAll, keepDropped, "openByReset", done],
+			},
 			{ target: ".resetting", actions: endGeneration },
 		],
 		delete: [
 			{ guard: "expectsOther", actions: stale },
 			{
-				guard: "purgesAgain",
+				guard: "deletesAgain",
 				target: ".resetting",
-				actions: ["askPurge", done],
+				actions: [stopAll, keepDropped, "deleteAgain", done],
 			},
 			{ guard: "isHidden", actions: nothing },
 			{ target: ".resetting", actions: endGeneration },
@@ -524,6 +543,7 @@ export const sessionMachine = setup({
 			{ actions: nothing },
 		],
 		usage: [
+			{ guard: "ownsReservation", actions: [keepCounted, "countUsage"] },
 			{ guard: "isOfThisGeneration", actions: "countUsage" },
 			{ guard: "ownsDrainingRun", actions: "countUsage" },
 		],

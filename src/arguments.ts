@@ -35,6 +35,10 @@ export function checkName(value: unknown, name: string): string {
 		throw invalid(
 			`${name} has ${Buffer.byteLength(value)} bytes; it may have ${longestKey}`,
 		);
+	if (!value.isWellFormed())
+		throw invalid(
+			`${name} is ${shown(value)}; it must be well-formed Unicode, without half surrogate pairs`,
+		);
 	if (control.test(value))
 		throw invalid(
 			`${name} is ${shown(value)}; it must not have control characters`,
@@ -51,9 +55,56 @@ export function checkOptionalName(
 
 /** Milliseconds, from zero on. */
 export function checkMs(value: unknown, name: string): number {
-	if (typeof value !== "number" || !(value >= 0))
+	if (!Number.isFinite(value) || (value as number) < 0)
 		throw invalid(
-			`${name} is ${shown(value)}; it must be milliseconds, 0 or more`,
+			`${name} is ${shown(value)}; it must be milliseconds, 0 or more, and finite`,
+		);
+	return value as number;
+}
+
+/** An options object, or none. */
+export function checkOptions<Options extends object>(
+	value: Options | undefined,
+	name = "options",
+): Options {
+	if (value === undefined) return {} as Options;
+	if (typeof value !== "object" || value === null)
+		throw invalid(`${name} is ${shown(value)}; it must be an object`);
+	return value;
+}
+
+export function checkFlag(value: unknown, name: string): boolean {
+	if (value !== undefined && typeof value !== "boolean")
+		throw invalid(`${name} is ${shown(value)}; it must be true or false`);
+	return value === true;
+}
+
+export function checkTokens(value: unknown, name: string): number {
+	if (value === undefined) return 0;
+	if (!Number.isFinite(value) || (value as number) < 0)
+		throw invalid(`${name} is ${shown(value)}; it must be a number, 0 or more`);
+	return value as number;
+}
+
+export function checkSignal(value: unknown): AbortSignal | undefined {
+	if (value !== undefined && !(value instanceof AbortSignal))
+		throw invalid(`signal is ${shown(value)}; it must be an AbortSignal`);
+	return value;
+}
+
+/** Methods that somebody else's object must have. */
+export function checkMethods<Value>(
+	value: Value,
+	name: string,
+	methods: readonly string[],
+): Value {
+	const missing = methods.find(
+		(method) =>
+			typeof (value as Record<string, unknown> | null)?.[method] !== "function",
+	);
+	if (missing)
+		throw invalid(
+			`${name} is ${shown(value)}; it must have ${methods.map((method) => `${method}()`).join(", ")}`,
 		);
 	return value;
 }
@@ -98,7 +149,8 @@ export function checkExpectation(value: unknown): Expectation | undefined {
 		if (given !== undefined && typeof given !== type)
 			throw invalid(`expect.${field} is ${shown(given)}; it must be a ${type}`);
 	}
-	return value as Expectation;
+	// A copy: what is expected is what was said now.
+	return { ...(value as Expectation) };
 }
 
 /** A plain copy, so that what the caller does to its own afterwards changes nothing. */
@@ -113,27 +165,43 @@ export function checkJson(
 			code,
 			`${found} cannot be stored; it must be JSON: null, booleans, finite numbers, strings, arrays and plain objects, without cycles`,
 		);
-	return typeof value === "object"
-		? (JSON.parse(JSON.stringify(value)) as JsonValue)
-		: (value as JsonValue);
+	return copied(value as JsonValue);
 }
 
-/** What a schema makes of a value. INVALID_INPUT with the schema's own words. */
-export async function checkSchema<Value>(
+/** As it will come back from the store: no -0, no shared parts. */
+export function copied(value: JsonValue): JsonValue {
+	if (typeof value === "object") return JSON.parse(JSON.stringify(value));
+	return value === 0 ? 0 : value;
+}
+
+/** What a schema makes of a value: at once if the schema answers at once. INVALID_INPUT with the schema's own words. */
+export function checkSchema<Value>(
 	schema: StandardSchemaV1<unknown, Value>,
 	value: unknown,
 	name: string,
-): Promise<Value> {
-	let result: StandardSchemaV1.Result<Value>;
-	try {
-		result = await schema["~standard"].validate(value);
-	} catch (error) {
+): Value | Promise<Value> {
+	const threw = (error: unknown): never => {
 		throw new TurnkeeperError(
 			"INVALID_INPUT",
 			`the schema of ${name} threw: ${errorText(error)}`,
 			{ cause: error },
 		);
+	};
+	let result: ReturnType<(typeof schema)["~standard"]["validate"]>;
+	try {
+		result = schema["~standard"].validate(value);
+	} catch (error) {
+		return threw(error);
 	}
+	return result instanceof Promise
+		? result.catch(threw).then((late) => accepted(late, name))
+		: accepted(result, name);
+}
+
+function accepted<Value>(
+	result: StandardSchemaV1.Result<Value>,
+	name: string,
+): Value {
 	if (!result.issues) return result.value;
 	const issues = result.issues.map(({ message, path }) => {
 		const at = (path ?? []).map((part) =>

@@ -1,22 +1,29 @@
 /** Owns the commands on a session: `reset`, `abort`, `delete`, `patch`. Each answers done, stale or nothing; none is lost work. */
 import type { SessionEvent } from "../machines/events.ts";
-import type { SessionFacts } from "../machines/facts.ts";
+import {
+	mismatchOf,
+	type SessionFacts,
+	type SessionRow,
+} from "../machines/facts.ts";
 import { type JsonValue, mergePatch } from "../machines/json.ts";
-import { type RunRecord, runRecordOf, ticketOf } from "../machines/run.ts";
+import { type RunRecord, runRecordOf } from "../machines/run.ts";
 import { ticketId } from "../machines/ticket.ts";
 import {
 	checkChoice,
 	checkExpectation,
+	checkFlag,
 	checkJson,
 	checkMs,
 	checkName,
 	checkOptionalName,
+	checkOptions,
 	checkSchema,
 	invalid,
 	shown,
 } from "./arguments.ts";
 import type { Config } from "./config.ts";
 import type { Engine } from "./engine.ts";
+import type { Entrance } from "./entrance.ts";
 import { newestFirst, runsInArchive, unsettledRuns } from "./reader.ts";
 import type {
 	Answer,
@@ -35,66 +42,79 @@ export class Commands<Input, Output, Meta> {
 	readonly #engine: Engine<Meta>;
 	readonly #config: Config<Input, Output, Meta>;
 
-	constructor(engine: Engine<Meta>, config: Config<Input, Output, Meta>) {
+	readonly #entrance: Entrance;
+
+	constructor(
+		engine: Engine<Meta>,
+		config: Config<Input, Output, Meta>,
+		entrance: Entrance,
+	) {
 		this.#engine = engine;
 		this.#config = config;
+		this.#entrance = entrance;
 	}
 
 	async reset(
 		sessionKey: string,
-		options: ResetOptions<Meta> = {},
+		given?: ResetOptions<Meta>,
 	): Promise<Stopped<Meta>> {
 		const engine = this.#engine;
 		if (engine.state !== "open") throw engine.refusal("reset");
+		const options = checkOptions(given);
 		const stop = this.#checkStop(sessionKey, options, "keep");
 		const messageId = checkOptionalName(options.messageId, "messageId");
 		const sessionId = checkOptionalName(options.sessionId, "sessionId");
-		const meta =
-			options.meta === undefined
-				? undefined
-				: await this.#config.meta(options.meta, "meta");
-		return this.#stop(sessionKey, {
-			messageId,
-			event: (facts) => ({
-				...stop(),
-				type: "reset",
-				sessionId:
-					sessionId ??
-					this.#config.sessionId(
-						sessionKey,
-						facts.hidden ? facts.generation : facts.generation + 1,
-						facts.version === 0 ? "first" : "reset",
-					),
-				meta: meta ?? (facts.hidden ? {} : this.#config.carryOver(facts.meta)),
+		const checked =
+			options.meta === undefined ? undefined : this.#config.meta(options.meta);
+		return this.#entrance.pass(sessionKey, checked, (meta) =>
+			this.#stop(sessionKey, {
+				messageId,
+				ends: true,
+				event: (facts) => {
+					const common = stop();
+					const { hidden, generation, version } = facts;
+					const applies = mismatchOf(facts, common.expect) === null;
+					return {
+						...common,
+						type: "reset",
+						sessionId:
+							sessionId ??
+							this.#config.sessionId(
+								sessionKey,
+								hidden ? generation : generation + 1,
+								version === 0 ? "first" : "reset",
+							),
+						meta:
+							meta ??
+							(applies && !hidden ? this.#config.carryOver(facts.meta) : {}),
+					};
+				},
 			}),
-		});
+		);
 	}
 
 	async delete(
 		sessionKey: string,
-		options: StopOptions & { purge?: boolean } = {},
+		given?: StopOptions & { purge?: boolean },
 	): Promise<Stopped<Meta>> {
 		const engine = this.#engine;
 		if (engine.state !== "open") throw engine.refusal("delete");
+		const options = checkOptions(given);
 		const stop = this.#checkStop(sessionKey, options, "drop");
+		const purge = checkFlag(options.purge, "purge");
 		return this.#stop(sessionKey, {
-			event: () => ({
-				...stop(),
-				type: "delete",
-				purge: options.purge === true,
-			}),
+			ends: true,
+			event: () => ({ ...stop(), type: "delete", purge }),
 		});
 	}
 
-	async abort(
-		sessionKey: string,
-		options: StopOptions = {},
-	): Promise<Stopped<Meta>> {
+	async abort(sessionKey: string, given?: StopOptions): Promise<Stopped<Meta>> {
 		const engine = this.#engine;
 		if (engine.state !== "open" && engine.state !== "closing")
 			throw engine.refusal("abort");
-		const stop = this.#checkStop(sessionKey, options, "keep");
+		const stop = this.#checkStop(sessionKey, checkOptions(given), "keep");
 		return this.#stop(sessionKey, {
+			ends: false,
 			event: () => ({ ...stop(), type: "abort", cause: "abort" }),
 		});
 	}
@@ -102,12 +122,12 @@ export class Commands<Input, Output, Meta> {
 	async patch(
 		sessionKey: string,
 		patch: JsonValue,
-		options: { expect?: unknown } = {},
+		given?: { expect?: unknown },
 	): Promise<Answer<null, Meta>> {
 		const engine = this.#engine;
 		checkName(sessionKey, "sessionKey");
 		const change = checkJson(patch, "meta");
-		const expect = checkExpectation(options.expect);
+		const expect = checkExpectation(checkOptions(given).expect);
 		const schema = this.#config.schemas?.meta;
 		for (;;) {
 			if (engine.state !== "open") throw engine.refusal("patch");
@@ -151,6 +171,8 @@ export class Commands<Input, Output, Meta> {
 		key: string,
 		parts: {
 			readonly messageId?: string | undefined;
+			/** Whether it ends the generation, so that its runs belong into the answer. */
+			readonly ends: boolean;
 			event(facts: SessionFacts): StopEvent;
 		},
 	): Promise<Stopped<Meta>> {
@@ -158,13 +180,17 @@ export class Commands<Input, Output, Meta> {
 		const { messageId } = parts;
 		let repeated: StoredMessage | null = null;
 		let runs: Turn["endedRuns"] = [];
+		let lastRow: SessionRow | null = null;
 		return new Promise((resolve, reject) => {
 			engine.post(key, {
 				heals: true,
 				prepare: (session) =>
 					(async () => {
 						repeated = messageId ? await this.#find(session, messageId) : null;
-						runs = await this.#runsOf(session);
+						if (!parts.ends) return;
+						// Only the answer needs them: a stop does not depend on what can be read.
+						runs = await this.#runsOf(session).catch(() => []);
+						lastRow = await this.#lastRowOf(session).catch(() => null);
 					})(),
 				event: ({ facts }) => (repeated ? null : parts.event(facts)),
 				amend: (turn) => {
@@ -181,7 +207,7 @@ export class Commands<Input, Output, Meta> {
 							),
 						);
 					else if (turn.reply?.result === "done")
-						this.#drain(turn).then(resolve, reject);
+						this.#drain(turn, lastRow).then(resolve, reject);
 					else resolve(refused(turn));
 				},
 				failed: reject,
@@ -190,18 +216,20 @@ export class Commands<Input, Output, Meta> {
 	}
 
 	/** The answer, once nothing that this stopped is live. */
-	async #drain(turn: Turn): Promise<Stopped<Meta>> {
+	async #drain(turn: Turn, lastRow: SessionRow | null): Promise<Stopped<Meta>> {
 		const { key } = turn.session;
+		// What this stopped, and a reservation that it gave up.
 		const stopped = new Set(
-			turn.stops.map(({ run }) => ticketId(ticketOf(run))),
+			[...turn.stops.map(({ run }) => run), ...turn.runs].map((run) =>
+				ticketId(run),
+			),
 		);
 		const drained: RunRecord[] = [];
 		const abandoned: RunRecord[] = [];
 		let ended = endedBy(turn);
 		const collect = ({ runs, generations }: Turn) => {
 			for (const run of runs) {
-				if (run.outcome === null || !stopped.has(ticketId(ticketOf(run))))
-					continue;
+				if (run.outcome === null || !stopped.has(ticketId(run))) continue;
 				const record = runRecordOf(run);
 				(run.outcome === "abandoned" ? abandoned : drained).push(record);
 				ended &&= {
@@ -213,20 +241,28 @@ export class Commands<Input, Output, Meta> {
 				if (completed.generation === ended?.generation)
 					ended = { ...ended, ...completed };
 		};
-		const { generation } = turn.after;
+		// A reset waits for all that is older than what it opened, an abort for what it stopped.
+		const older =
+			turn.after.generation === turn.before.generation && !turn.before.hidden
+				? 0
+				: turn.after.generation;
 		const isDone = (facts: SessionFacts) =>
-			!facts.draining.some(({ run }) => run.generation < generation) &&
-			(facts.run === null || !stopped.has(ticketId(ticketOf(facts.run))));
+			!facts.draining.some(
+				({ run }) => run.generation < older || stopped.has(ticketId(run)),
+			) &&
+			(facts.run === null || !stopped.has(ticketId(facts.run)));
 		collect(turn);
 		// A purge or a later turn may have come with the same commit, so the newest committed facts are asked first.
 		const last = isDone(turn.after)
 			? turn
 			: await this.#engine.waiting.drained(key, isDone, collect);
+		const row = turn.after.hidden
+			? (ended?.row ?? lastRow)
+			: (rowAfter(last) ?? rowAfter(turn));
+		if (!row) return { result: "nothing", row: null };
 		return {
 			result: "done",
-			row: (ended && turn.after.hidden
-				? ended.row
-				: (rowAfter(last) ?? rowAfter(turn) ?? ended?.row)) as never,
+			row: row as never,
 			report: {
 				ended: ended as StopReport<Meta>["ended"],
 				drained,
@@ -246,6 +282,13 @@ export class Commands<Input, Output, Meta> {
 			session.uncommittedMessages.get(messageId) ??
 			this.#engine.store.message(session.key, messageId)
 		);
+	}
+
+	/** Of a key that was deleted before: the row that its last generation ended with. */
+	async #lastRowOf({ facts, key }: LiveSession): Promise<SessionRow | null> {
+		if (!facts.hidden || facts.version === 0) return null;
+		const { store } = this.#engine;
+		return (await store.generation(key, facts.generation - 1))?.row ?? null;
 	}
 
 	/** The newest runs of the current generation, for its archive. */

@@ -5,16 +5,19 @@ import {
 	checkChoice,
 	checkCount,
 	checkJson,
+	checkMethods,
 	checkMs,
 	checkName,
+	checkOptions,
 	checkSchema,
+	copied,
 	invalid,
 	shown,
 } from "./arguments.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { errorText } from "./errors.ts";
 import { freshSessionId, risingId } from "./ids.ts";
-import { consoleLogger, type Logger } from "./logger.ts";
+import { consoleLogger, guarded, type Logger } from "./logger.ts";
 import type { RuntimeOptions, Schemas } from "./runtime.ts";
 import type { SessionStore } from "./store.ts";
 
@@ -37,10 +40,27 @@ export interface Config<Input, Output, Meta> {
 		generation: number,
 		cause: "first" | "reset" | "rotate",
 	) => string;
-	/** What a new generation keeps of the host's fields. Never throws: host functions never refuse a reset. */
+	/** What a new generation keeps of the host's fields. Never throws: host functions never refuse a reset, nor do they lose an end. */
 	readonly carryOver: (meta: JsonValue) => JsonValue;
-	/** Checks fields that the host gave, and copies them. */
-	readonly meta: (given: unknown, name: string) => Promise<JsonValue>;
+	/** Checks fields that the host gave, and copies them; at once if the schema answers at once. */
+	readonly meta: (given: unknown) => JsonValue | Promise<JsonValue>;
+}
+
+function checkSchemas(schemas: unknown): void {
+	if (schemas === undefined) return;
+	const given = checkOptions(
+		schemas as Record<string, unknown>,
+		"options.schemas",
+	);
+	for (const name of ["input", "output", "meta"]) {
+		const schema = given[name] as { "~standard"?: object } | undefined;
+		if (schema === undefined && name !== "input") continue;
+		checkMethods(
+			schema?.["~standard"],
+			`options.schemas.${name}, as a Standard Schema,`,
+			["validate"],
+		);
+	}
 }
 
 export function configOf<Input, Output, Meta>(
@@ -59,7 +79,38 @@ export function configOf<Input, Output, Meta>(
 		);
 	const overlap = options.overlap ?? "enqueue";
 	const policy = typeof overlap === "string" ? { mode: overlap } : overlap;
-	const logger = options.logger ?? consoleLogger;
+	const logger = guarded(
+		checkMethods(options.logger ?? consoleLogger, "options.logger", [
+			"debug",
+			"info",
+			"warn",
+			"error",
+		]),
+	);
+	if (carryOver !== undefined && typeof carryOver !== "function")
+		throw invalid(
+			`options.carryOver is ${shown(carryOver)}; it must be a function`,
+		);
+	for (const name of ["runId", "sessionId"] as const)
+		if (ids?.[name] !== undefined) checkMethods(ids, "options.ids", [name]);
+	checkSchemas(schemas);
+	/** An id of the host's own making, or a fresh one where the host's function fails. */
+	const hosts = (
+		name: string,
+		make: (() => unknown) | undefined,
+		fresh: () => string,
+	): string => {
+		if (!make) return fresh();
+		try {
+			return checkName(make(), `what ${name}() returned`);
+		} catch (error) {
+			logger.error(
+				{ error },
+				`${name} failed (${errorText(error)}); a fresh id is used`,
+			);
+			return fresh();
+		}
+	};
 	return {
 		store,
 		schemas: schemas ?? null,
@@ -75,23 +126,26 @@ export function configOf<Input, Output, Meta>(
 			options.maxResident ?? 10_000,
 			"options.maxResident",
 		),
-		clock: options.clock ?? systemClock,
+		clock: checkMethods(options.clock ?? systemClock, "options.clock", [
+			"now",
+			"setTimeout",
+			"clearTimeout",
+		]),
 		logger,
-		runId: ids?.runId
-			? () => checkName(ids.runId?.(), "what ids.runId() returned")
-			: risingId,
-		sessionId: ids?.sessionId
-			? (sessionKey, generation, cause) =>
-					checkName(
-						ids.sessionId?.({ sessionKey, generation, cause }),
-						"what ids.sessionId() returned",
-					)
-			: freshSessionId,
+		runId: () =>
+			hosts("ids.runId", ids?.runId && (() => ids.runId?.()), risingId),
+		sessionId: (sessionKey, generation, cause) =>
+			hosts(
+				"ids.sessionId",
+				ids?.sessionId &&
+					(() => ids.sessionId?.({ sessionKey, generation, cause })),
+				freshSessionId,
+			),
 		carryOver: (meta) => {
 			if (!carryOver) return {};
 			try {
 				return checkJson(
-					carryOver(meta as Meta, "reset"),
+					carryOver(copied(meta) as Meta, "reset"),
 					"what carryOver returned",
 				);
 			} catch (error) {
@@ -102,10 +156,10 @@ export function configOf<Input, Output, Meta>(
 				return {};
 			}
 		},
-		meta: async (given, name) => {
-			const copy = checkJson(given, name);
-			if (schemas?.meta) await checkSchema(schemas.meta, copy, name);
-			return copy;
+		meta: (given) => {
+			const copy = checkJson(given, "meta");
+			const seen = schemas?.meta && checkSchema(schemas.meta, copy, "meta");
+			return seen instanceof Promise ? seen.then(() => copy) : copy;
 		},
 	};
 }

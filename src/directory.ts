@@ -44,6 +44,12 @@ export class Directory {
 		return this.#sessions.get(key);
 	}
 
+	/** Whether no call waits in any mailbox. */
+	get isQuiet(): boolean {
+		for (const session of this.#restless) if (session.isBusy) return false;
+		return true;
+	}
+
 	/** The session, about to be asked something. */
 	wake(key: string): LiveSession {
 		let session = this.#sessions.get(key);

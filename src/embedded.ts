@@ -3,12 +3,21 @@ import type { InspectionEvent, Observer } from "xstate";
 import type { SessionRow } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import type { LifecycleReport } from "../machines/report.ts";
-import type { RunFacts } from "../machines/run.ts";
 import { ticketOf } from "../machines/run.ts";
-import { checkMs, checkName, invalid, shown } from "./arguments.ts";
+import {
+	checkChoice,
+	checkMethods,
+	checkMs,
+	checkName,
+	checkOptions,
+	checkSignal,
+	invalid,
+	shown,
+} from "./arguments.ts";
 import { Commands } from "./commands.ts";
 import { type Config, configOf } from "./config.ts";
 import { Engine } from "./engine.ts";
+import { Entrance } from "./entrance.ts";
 import { RunAborted } from "./errors.ts";
 import { Intake } from "./intake.ts";
 import {
@@ -18,6 +27,7 @@ import {
 	readRuns,
 	unsettledRuns,
 } from "./reader.ts";
+import type { LiveRun } from "./registry.ts";
 import { Reports } from "./reports.ts";
 import type {
 	AdmitOptions,
@@ -54,6 +64,9 @@ export function createSessionRuntime<
 	return new Embedded(configOf(options));
 }
 
+/** How long `close` waits for the last commits once the grace period is over, in ms. */
+const lastCommitMs = 1000;
+
 class Embedded<Input, Output, Meta>
 	implements EmbeddedRuntime<Input, Output, Meta>
 {
@@ -62,43 +75,62 @@ class Embedded<Input, Output, Meta>
 	readonly #intake: Intake<Input, Output, Meta>;
 	readonly #reports: Reports<Meta>;
 	readonly #commands: Commands<Input, Output, Meta>;
+	#starting: Promise<this> | null = null;
 	#closing: Promise<void> | null = null;
 
 	constructor(config: Config<Input, Output, Meta>) {
 		this.#config = config;
 		this.#engine = new Engine<Meta>({
 			...config,
+			interrupted: () => this.#intake.interrupt(),
 			execute: config.execute
 				? (live, start) => this.#intake.execute(live, start)
 				: null,
 			concluded: (turn) => this.#intake.conclude(turn),
 		});
 		this.#reports = new Reports(this.#engine);
-		this.#intake = new Intake(this.#engine, config, this.#reports);
-		this.#commands = new Commands(this.#engine, config);
+		const entrance = new Entrance();
+		this.#intake = new Intake(this.#engine, config, this.#reports, entrance);
+		this.#commands = new Commands(this.#engine, config, entrance);
 	}
 
-	async start(): Promise<this> {
+	start(): Promise<this> {
+		this.#starting ??= this.#start().catch((error) => {
+			// It may be tried again.
+			this.#starting = null;
+			throw error;
+		});
+		return this.#starting;
+	}
+
+	async #start(): Promise<this> {
 		const engine = this.#engine;
-		if (engine.state === "open") return this;
 		if (engine.state !== "new") throw engine.refusal("start");
 		engine.state = "starting";
+		/** Somebody may close the runtime while it waits for the store. */
+		const goOn = () => {
+			if (engine.state !== "starting") throw engine.refusal("start");
+		};
 		try {
 			engine.open(await this.#config.store.open({ name: "turnkeeper" }));
-			const waiting = await this.#recover();
+			goOn();
+			const waiting = await this.#recover(goOn);
 			engine.state = "open";
 			for (const key of waiting) this.#takeNext(key);
+			engine.projection.refresh(
+				(key) => engine.committedRow(key) as Promise<SessionRow<Meta> | null>,
+			);
 			return this;
 		} catch (error) {
-			await engine.release();
 			engine.directory.clear();
-			engine.state = "new";
+			await engine.release();
+			if (engine.state === "starting") engine.state = "new";
 			throw error;
 		}
 	}
 
 	/** Settles what the last process left, and answers with the keys on which messages wait. */
-	async #recover(): Promise<readonly string[]> {
+	async #recover(goOn: () => void): Promise<readonly string[]> {
 		const { store } = this.#engine;
 		const waiting: string[] = [];
 		let cursor: string | null = null;
@@ -110,6 +142,7 @@ class Embedded<Input, Output, Meta>
 					if (await this.#settleDead(key)) waiting.push(key);
 				}),
 			);
+			goOn();
 			cursor = page.cursor;
 		} while (cursor !== null);
 		return waiting;
@@ -168,15 +201,15 @@ class Embedded<Input, Output, Meta>
 		});
 	}
 
-	close(
-		options: { runs?: "abort" | "await"; graceMs?: number } = {},
-	): Promise<void> {
-		this.#closing ??= this.#close(
-			options.runs ?? "abort",
-			options.graceMs === undefined
-				? this.#config.graceMs
-				: checkMs(options.graceMs, "graceMs"),
-		);
+	async close(options?: {
+		runs?: "abort" | "await";
+		graceMs?: number;
+	}): Promise<void> {
+		const { runs = "abort", graceMs = this.#config.graceMs } =
+			checkOptions(options);
+		checkChoice(runs, "runs", ["abort", "await"]);
+		checkMs(graceMs, "graceMs");
+		this.#closing ??= this.#close(runs, graceMs);
 		return this.#closing;
 	}
 
@@ -184,17 +217,23 @@ class Embedded<Input, Output, Meta>
 		const engine = this.#engine;
 		const { registry, waiting } = engine;
 		const wasOpen = engine.state === "open";
+		const wasStarting = engine.state === "starting";
 		if (engine.state !== "lost") engine.state = "closing";
+		if (wasStarting) await this.#starting?.catch(() => {});
 		if (wasOpen) {
 			const end = engine.now() + graceMs;
-			if (runs === "await") await this.#within(end, () => registry.size === 0);
-			this.#stopAll(end);
-			await this.#within(end, () => registry.size === 0);
-			// Whoever has not stopped by now is abandoned.
+			const isOver = () => registry.size === 0 && engine.directory.isQuiet;
+			if (runs === "await") await this.#within(end, isOver);
+			// What is about to begin is stopped as soon as it has.
+			engine.whileClosing = (live) => this.#stopOne(live, end);
+			for (const live of registry.all()) this.#stopOne(live, end);
+			await this.#within(end, isOver);
+			// Whoever has not stopped by now is abandoned; a store that does not answer is not waited for.
 			for (const live of registry.all()) engine.overdue(live);
-			await engine.journal.settled(null);
+			await this.#within(engine.now() + lastCommitMs, isOver);
 		}
 		if (engine.state !== "lost") engine.state = "closed";
+		engine.giveUp();
 		waiting.failAll(engine.refusal("wait"));
 		this.#intake.interrupt();
 		registry.clear();
@@ -214,37 +253,37 @@ class Embedded<Input, Output, Meta>
 		clock.clearTimeout(timer);
 	}
 
-	#stopAll(deadline: number): void {
+	#stopOne(live: LiveRun, deadline: number): void {
 		const engine = this.#engine;
-		for (const live of engine.registry.all()) {
-			const { ticket } = live;
-			engine.keep(ticket.sessionKey, {
-				event: ({ facts }) => {
-					const at = engine.now();
-					if (live.driver === "host")
-						return {
-							type: "settled",
+		const { ticket } = live;
+		const reason = "the runtime is closing";
+		live.stoppedBy ??= "shutdown";
+		engine.keep(ticket.sessionKey, {
+			event: ({ facts }) => {
+				const at = engine.now();
+				const end = { at, outcome: "interrupted" } as const;
+				if (live.driver === "host")
+					return {
+						type: "settled",
+						at,
+						ticket: live.ticket,
+						end: { ...end, stoppedBy: "shutdown" },
+					};
+				return facts.run && live.is(facts.run)
+					? {
+							type: "abort",
 							at,
-							ticket,
-							end: { at, outcome: "interrupted", stoppedBy: "shutdown" },
-						};
-					return isLive(facts.run, live.ticket)
-						? {
-								type: "abort",
-								at,
-								cause: "shutdown",
-								reason: "the runtime is closing",
-								deadline,
-								queued: "keep",
-							}
-						: null;
-				},
-				committed: () => {},
-			});
-			// Its own run is told at once, whatever the store says.
-			live.stoppedBy ??= "shutdown";
-			live.abort(new RunAborted("shutdown", "the runtime is closing"));
-		}
+							cause: "shutdown",
+							reason,
+							deadline,
+							queued: "keep",
+						}
+					: null;
+			},
+			committed: () => {},
+		});
+		// The run itself is told at once, whatever the store says.
+		live.abort(new RunAborted("shutdown", reason));
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {
@@ -289,35 +328,42 @@ class Embedded<Input, Output, Meta>
 
 	async get(sessionKey: string): Promise<SessionRow<Meta> | null> {
 		checkName(sessionKey, "sessionKey");
+		this.#mustRead("get");
 		return (await this.#engine.committedRow(
 			sessionKey,
 		)) as SessionRow<Meta> | null;
 	}
 
 	async list(query?: ListQuery) {
+		this.#mustRead("list");
 		return readList<Meta>(this.#engine.store, query);
 	}
 
 	async archive(sessionKey: string, query?: PageQuery) {
 		checkName(sessionKey, "sessionKey");
+		this.#mustRead("archive");
 		return readArchive<Meta>(this.#engine.store, sessionKey, query);
 	}
 
 	async runs(sessionKey: string, query?: PageQuery & { generation?: number }) {
 		checkName(sessionKey, "sessionKey");
+		this.#mustRead("runs");
 		return readRuns(this.#engine.store, sessionKey, query);
 	}
 
 	async refusals(query?: PageQuery & { sessionKey?: string }) {
+		this.#mustRead("refusals");
 		return readRefusals(this.#engine.store, query);
 	}
 
 	async until(
 		sessionKey: string,
 		holds: (row: SessionRow<Meta> | null) => boolean,
-		options: { timeoutMs?: number; signal?: AbortSignal } = {},
+		given?: { timeoutMs?: number; signal?: AbortSignal },
 	): Promise<SessionRow<Meta> | null> {
 		checkName(sessionKey, "sessionKey");
+		const options = checkOptions(given);
+		checkSignal(options.signal);
 		if (typeof holds !== "function")
 			throw invalid(`holds is ${shown(holds)}; it must be a function of a row`);
 		if (options.timeoutMs !== undefined)
@@ -334,17 +380,13 @@ class Embedded<Input, Output, Meta>
 
 	async whenIdle(
 		sessionKey?: string,
-		options: { signal?: AbortSignal } = {},
+		options?: { signal?: AbortSignal },
 	): Promise<void> {
+		if (sessionKey !== undefined) checkName(sessionKey, "sessionKey");
+		const signal = checkSignal(checkOptions(options).signal);
 		this.#mustServe("whenIdle");
-		const { directory, waiting } = this.#engine;
-		if (sessionKey === undefined)
-			return waiting.idle(() => directory.isIdle, options.signal);
-		checkName(sessionKey, "sessionKey");
-		return waiting.idle(
-			() => directory.find(sessionKey)?.atRest ?? true,
-			options.signal,
-		);
+		const engine = this.#engine;
+		return engine.waiting.idle(() => engine.isIdle(sessionKey), signal);
 	}
 
 	subscribe(listener: (event: RuntimeEvent<Meta>) => void) {
@@ -368,6 +410,8 @@ class Embedded<Input, Output, Meta>
 	inspect(
 		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
 	) {
+		if (typeof observer !== "function")
+			checkMethods(observer, "observer", ["next"]);
 		return this.#engine.inspect(observer);
 	}
 
@@ -393,14 +437,11 @@ class Embedded<Input, Output, Meta>
 		return state === "open" || state === "closing";
 	}
 
+	#mustRead(call: string): void {
+		if (!this.#isServing) throw this.#engine.refusal(call);
+	}
+
 	#mustServe(call: string): void {
 		if (this.#engine.state !== "open") throw this.#engine.refusal(call);
 	}
-}
-
-function isLive(
-	run: RunFacts | null,
-	ticket: { readonly runId: string; readonly attempt: number },
-): boolean {
-	return run?.runId === ticket.runId && run.attempt === ticket.attempt;
 }

@@ -5,13 +5,14 @@
 import type { InspectionEvent, Observer, Subscription } from "xstate";
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
 import { type RunFacts, ticketOf } from "../machines/run.ts";
+import { sessionMachine, stateOf } from "../machines/session.ts";
 import type { Clock } from "./clock.ts";
 import { Directory } from "./directory.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { Journal, type JournalHost } from "./journal.ts";
 import type { Logger } from "./logger.ts";
 import { Projection } from "./projection.ts";
-import { readRow } from "./reader.ts";
+import { readRow, unsettledRuns } from "./reader.ts";
 import { type LiveRun, Registry } from "./registry.ts";
 import type { LiveSession, Operation, SessionHost } from "./session.ts";
 import type { OpenStore, StoredRefusal } from "./store.ts";
@@ -50,6 +51,14 @@ export interface EngineOptions {
 		| null;
 	/** A message's run settled, or it left without one. */
 	readonly concluded: (turn: Turn) => void;
+	/** Nothing that waits will be concluded any more. */
+	readonly interrupted: () => void;
+}
+
+/** An operation that nobody can repeat; `givenUp` is called if the runtime ends before it holds. */
+export interface KeptOperation
+	extends Omit<Operation, "failed" | "kept" | "intake"> {
+	givenUp?(): void;
 }
 
 /** Operations that may wait on one session. */
@@ -70,6 +79,18 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 	#gathering: Turn | null = null;
 	#inspectors = new Set<Observer<InspectionEvent>>();
 	#lost: TurnkeeperError | null = null;
+	#kept = new WeakMap<Operation, KeptOperation>();
+	#tries = new WeakMap<Operation, number>();
+	#retries = new Map<
+		Operation,
+		{
+			readonly key: string;
+			readonly timer: unknown;
+			readonly kept: KeptOperation;
+		}
+	>();
+	/** Called with every run that becomes live while the runtime closes. */
+	whileClosing: (live: LiveRun) => void = () => {};
 
 	constructor(options: EngineOptions) {
 		this.options = options;
@@ -96,7 +117,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 
 	open(store: OpenStore): void {
 		this.#store = store;
-		this.#journal = new Journal(store, this);
+		this.#journal = new Journal(store, this, this.options.clock);
 	}
 
 	/** Gives the store back. */
@@ -118,10 +139,14 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		return new TurnkeeperError("RUNTIME_CLOSED", `${call}: the runtime ${why}`);
 	}
 
-	/** Serves an operation on a session, or fails it if the mailbox is full. */
+	/** Serves an operation on a session, or fails it: work is refused when too many calls wait, and all is once the store is lost. */
 	post(key: string, operation: Operation): void {
+		if (this.#lost) {
+			operation.failed(this.#lost);
+			return;
+		}
 		const session = this.directory.wake(key);
-		if (session.waiting >= mailboxCapacity && !operation.kept) {
+		if (operation.intake && session.waiting >= mailboxCapacity) {
 			operation.failed(
 				new TurnkeeperError(
 					"MAILBOX_FULL",
@@ -133,13 +158,31 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		session.post(operation);
 	}
 
-	/** Posts an operation that nobody can repeat. */
-	keep(key: string, operation: Omit<Operation, "failed" | "kept">): void {
-		this.post(key, {
-			...operation,
+	/** Posts an operation that nobody can repeat: it is tried until it is committed, or until nothing can be any more. */
+	keep(key: string, kept: KeptOperation): void {
+		if (this.#isOver) {
+			kept.givenUp?.();
+			return;
+		}
+		const operation: Operation = {
+			...kept,
 			kept: true,
-			failed: (error) => this.projection.trouble(error),
-		});
+			failed: (error) => {
+				this.projection.trouble(error);
+				this.#again(key, operation, kept);
+			},
+		};
+		this.#kept.set(operation, kept);
+		this.post(key, operation);
+	}
+
+	/** Whether nothing is asked, running, draining, queued or to be tried again, in a session or in all. */
+	isIdle(key?: string): boolean {
+		if (key === undefined)
+			return this.directory.isIdle && this.#retries.size === 0;
+		for (const retry of this.#retries.values())
+			if (retry.key === key) return false;
+		return this.directory.find(key)?.atRest ?? true;
 	}
 
 	/** A fresh run id if a managed run may start in this turn. */
@@ -178,8 +221,10 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 	inspect(
 		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
 	): Subscription {
-		const own =
-			typeof observer === "function" ? { next: observer } : { ...observer };
+		const own: Observer<InspectionEvent> =
+			typeof observer === "function"
+				? { next: observer }
+				: { next: (event) => observer.next?.(event) };
 		this.#inspectors.add(own);
 		for (const session of this.directory.all())
 			if (session.actor) this.#announce(session, [own]);
@@ -206,7 +251,26 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 	}
 
 	hydrated(session: LiveSession): void {
+		if (this.state === "open" || this.state === "closing")
+			this.#settleOrphans(session);
 		if (this.inspected) this.#announce(session, [...this.#inspectors]);
+	}
+
+	/** A committed run that nobody in this process drives: its admission held although its caller was told that it failed. */
+	#settleOrphans({ key, committed }: LiveSession): void {
+		if (!committed) return;
+		for (const run of unsettledRuns(committed)) {
+			if (this.registry.get(run)) continue;
+			const ticket = ticketOf(run);
+			this.keep(key, {
+				event: ({ facts }) => {
+					const at = this.now();
+					const end = { at, outcome: "interrupted" } as const;
+					return { type: "settled", at, grant: this.grant(facts), ticket, end };
+				},
+				committed() {},
+			});
+		}
 	}
 
 	made(turn: Turn): void {
@@ -250,9 +314,13 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		for (const turn of turns) {
 			// A stop fires its signal even if its commit fails.
 			for (const { run, stop } of turn.stops) this.registry.stop(run, stop);
-			if (turn.operation.kept) this.#again(session.key, turn.operation);
+			const kept = this.#kept.get(turn.operation);
+			if (kept) this.#again(session.key, turn.operation, kept);
 			else turn.operation.failed(error);
 		}
+		// Read again at once: what is live in it must not be out of sight.
+		if (!this.#isOver)
+			this.keep(session.key, { event: () => null, committed() {} });
 		this.directory.settle(session);
 		this.waiting.rest();
 	}
@@ -262,22 +330,40 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		this.#lost = error;
 		this.state = "lost";
 		this.projection.trouble(error);
+		this.journal.stop(error);
 		for (const live of this.registry.all()) live.abort(error);
 		this.registry.clear();
+		this.giveUp();
 		this.waiting.failAll(error);
+		this.options.interrupted();
 	}
 
-	#tries = new WeakMap<Operation, number>();
+	get #isOver(): boolean {
+		return this.state === "closed" || this.state === "lost";
+	}
 
-	#again(key: string, operation: Operation): void {
-		if (this.state === "closed" || this.state === "lost") return;
+	#again(key: string, operation: Operation, kept: KeptOperation): void {
+		if (this.#isOver) {
+			kept.givenUp?.();
+			return;
+		}
 		const tries = this.#tries.get(operation) ?? 0;
 		this.#tries.set(operation, tries + 1);
 		const delay = Math.min(firstRetryMs * 2 ** tries, longestRetryMs);
-		this.options.clock.setTimeout(() => {
-			if (this.state !== "closed" && this.state !== "lost")
-				this.post(key, operation);
+		const timer = this.options.clock.setTimeout(() => {
+			this.#retries.delete(operation);
+			this.post(key, operation);
 		}, delay);
+		this.#retries.set(operation, { key, timer, kept });
+	}
+
+	/** Nothing is tried again from now on. */
+	giveUp(): void {
+		for (const { timer, kept } of this.#retries.values()) {
+			this.options.clock.clearTimeout(timer);
+			kept.givenUp?.();
+		}
+		this.#retries.clear();
 	}
 
 	#publish(turn: Turn): void {
@@ -316,7 +402,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 			const live = this.registry.get(after.run);
 			if (!live) return;
 			live.facts = after;
-			live.ticket = ticketOf(after.run);
+			live.see(after.run);
 		}
 	}
 
@@ -327,6 +413,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 			if (turn.start) {
 				const live = this.registry.enter(turn.start.run);
 				live.facts = after;
+				if (this.state !== "open") this.whileClosing(live);
 				if (turn.start.run.driver === "managed")
 					starts.push({ live, start: turn.start });
 			}
@@ -364,6 +451,8 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		live: LiveRun,
 		end: { outcome: "completed" | "failed" | "aborted"; error?: string },
 	): void {
+		// After the runtime has gone there is nothing left to tell.
+		if (this.#isOver) return;
 		this.keep(live.ticket.sessionKey, {
 			event: ({ facts }) => {
 				const at = this.now();
@@ -379,27 +468,28 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		});
 	}
 
-	/** An inspector that starts to look is told of the actors that are there. */
+	/** An inspector that starts to look is told of the actors that are there, as they were last committed. */
 	#announce(
-		{ actor }: LiveSession,
+		{ actor, committed }: LiveSession,
 		observers: readonly Observer<InspectionEvent>[],
 	): void {
-		if (!actor) return;
-		const children = Object.values(actor.getSnapshot().children);
-		for (const actorRef of [actor, ...children]) {
-			if (!actorRef) continue;
-			const common = { rootId: actor.sessionId, actorRef };
-			const events = [
-				{ type: "@xstate.actor", ...common },
-				{
-					type: "@xstate.snapshot",
-					...common,
-					event: { type: "xstate.init" },
-					snapshot: actorRef.getSnapshot(),
-				},
-			] as unknown as InspectionEvent[];
-			for (const event of events) this.#show(event, observers);
-		}
+		if (!actor || !committed) return;
+		const rootId = actor.sessionId;
+		const tell = (event: object) =>
+			this.#show(event as InspectionEvent, observers);
+		tell({ type: "@xstate.actor", rootId, actorRef: actor });
+		tell({
+			type: "@xstate.snapshot",
+			rootId,
+			actorRef: actor,
+			event: { type: "xstate.init" },
+			snapshot: sessionMachine.resolveState({
+				value: stateOf(committed),
+				context: { facts: committed },
+			}),
+		});
+		for (const actorRef of Object.values(actor.getSnapshot().children))
+			if (actorRef) tell({ type: "@xstate.actor", rootId, actorRef });
 	}
 
 	#show(

@@ -48,10 +48,21 @@ export class RunAborted extends TurnkeeperError {
 /** The text of anything that can be thrown. Never throws itself. */
 export function errorText(thrown: unknown): string {
 	try {
-		if (thrown instanceof Error) return thrown.message || thrown.name;
-		if (typeof thrown === "string") return thrown;
-		return JSON.stringify(thrown) ?? String(thrown);
+		const said =
+			thrown instanceof Error ? thrown.message || thrown.name : thrown;
+		return typeof said === "string"
+			? said
+			: (JSON.stringify(said) ?? String(said));
 	} catch {
 		return "an error that cannot be shown";
+	}
+}
+
+/** Whether something thrown says that work was aborted. Never throws itself. */
+export function isAbort(thrown: unknown): boolean {
+	try {
+		return (thrown as { name?: unknown } | null)?.name === "AbortError";
+	} catch {
+		return false;
 	}
 }

@@ -1,5 +1,6 @@
 /** Owns what a run's driver holds in its hands. A handle acts through the engine and keeps no fact of its own. */
 import {
+	type ArchivedGeneration,
 	type Message,
 	rowOf,
 	type SessionFacts,
@@ -119,22 +120,24 @@ export class AdmittedHandle<Meta>
 		});
 	}
 
-	/** Without an end it settles 'interrupted'; a reservation is given up. */
-	async [Symbol.asyncDispose](): Promise<void> {
+	/** Without an end it settles 'interrupted'; a reservation is given up, also in the archive of its generation. */
+	[Symbol.asyncDispose](): Promise<void> {
 		const { engine, live } = this;
-		if (engine.state === "closed" || engine.state === "lost") return;
 		const { ticket } = live;
+		let left: RunFacts | null = null;
 		return new Promise((resolve) => {
 			engine.keep(ticket.sessionKey, {
+				prepare: (session) => {
+					left = null;
+					if (isUnsettled(session, ticket)) return undefined;
+					return keptRun(engine, session, ticket).then((kept) => {
+						left = kept?.outcome === null ? kept : null;
+					});
+				},
 				event: ({ facts }) => {
+					if (left) return null;
 					const at = engine.now();
-					const reserved = facts.reservations.some(
-						({ runId, attempt, generation }) =>
-							runId === ticket.runId &&
-							attempt === ticket.attempt &&
-							generation === ticket.generation,
-					);
-					return reserved
+					return isReserved(facts, ticket)
 						? {
 								type: "abort",
 								at,
@@ -152,7 +155,14 @@ export class AdmittedHandle<Meta>
 								end: { at, outcome: "interrupted" },
 							};
 				},
+				amend: (turn) => {
+					if (!left) return;
+					const end = { at: engine.now(), outcome: "interrupted" } as const;
+					turn.runs = [stepRun(left, { type: "settle", end })];
+				},
 				committed: () => resolve(),
+				// At the next start it is settled like all that this process leaves behind.
+				givenUp: () => resolve(),
 			});
 		});
 	}
@@ -177,28 +187,22 @@ function countUsage<Meta>(
 	ticket: RunTicket,
 	used: { readonly inputTokens: number; readonly outputTokens: number },
 ): void {
-	if (engine.state === "closed" || engine.state === "lost") return;
 	let settled: RunFacts | null = null;
-	let archived: Awaited<ReturnType<typeof engine.store.generation>> = null;
+	let archived: ArchivedGeneration | null = null;
 	engine.keep(ticket.sessionKey, {
 		prepare: (session) => {
+			settled = null;
+			archived = null;
 			if (isUnsettled(session, ticket)) return undefined;
 			return (async () => {
-				await engine.settled(session);
-				const { sessionKey, runId, generation, attempt } = ticket;
-				const kept = await engine.store.runsNamed(runId, sessionKey);
-				settled =
-					kept.find(
-						(run) => run.generation === generation && run.attempt === attempt,
-					) ?? null;
-				archived =
-					generation === session.facts.generation
-						? null
-						: await engine.store.generation(sessionKey, generation);
+				const { sessionKey, generation } = ticket;
+				settled = await keptRun(engine, session, ticket);
+				if (generation !== session.facts.generation)
+					archived = await engine.store.generation(sessionKey, generation);
 			})();
 		},
 		event: (session) =>
-			settled && settled.generation !== session.facts.generation
+			archived || (settled && settled.generation !== session.facts.generation)
 				? null
 				: { type: "usage", at: engine.now(), ticket, ...used },
 		amend: (turn) => {
@@ -211,9 +215,29 @@ function countUsage<Meta>(
 	});
 }
 
+/** The record of a run that is not among its session's unsettled ones. */
+async function keptRun<Meta>(
+	engine: Engine<Meta>,
+	session: LiveSession,
+	{ sessionKey, generation, runId, attempt }: RunTicket,
+): Promise<RunFacts | null> {
+	await engine.settled(session);
+	const kept = await engine.store.runsNamed(runId, sessionKey);
+	return (
+		kept.find(
+			(run) => run.generation === generation && run.attempt === attempt,
+		) ?? null
+	);
+}
+
+function isReserved(facts: SessionFacts, ticket: RunTicket): boolean {
+	return facts.reservations.some((run) => ownsRun(run, ticket));
+}
+
 function isUnsettled({ facts }: LiveSession, ticket: RunTicket): boolean {
 	return (
 		(facts.run !== null && ownsRun(facts.run, ticket)) ||
+		isReserved(facts, ticket) ||
 		facts.draining.some(({ run }) => ownsRun(run, ticket))
 	);
 }

@@ -1,25 +1,32 @@
 /** Owns what brings work in: `send`, `admit`, `import`. What it refuses it throws, because an unread refusal would be lost work. */
 import { isDeepStrictEqual } from "node:util";
-import type { Message } from "../machines/facts.ts";
+import type { OverlapMode } from "../machines/events.ts";
+import type { Expectation, Message } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import { reservationOf } from "../machines/lifecycle.ts";
 import { type RunFacts, ticketOf } from "../machines/run.ts";
 import {
 	checkChoice,
 	checkExpectation,
+	checkFlag,
 	checkJson,
 	checkMs,
 	checkName,
 	checkOptionalName,
+	checkOptions,
 	checkSchema,
+	checkTokens,
+	copied,
 	invalid,
 	shown,
 } from "./arguments.ts";
 import { type Config, overlapModes } from "./config.ts";
 import type { Engine } from "./engine.ts";
-import { errorText, TurnkeeperError } from "./errors.ts";
+import type { Entrance } from "./entrance.ts";
+import { errorText, isAbort, TurnkeeperError } from "./errors.ts";
 import { AdmittedHandle, ManagedHandle } from "./handles.ts";
 import { risingId } from "./ids.ts";
+import { unsettledRuns } from "./reader.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
 import type {
@@ -43,6 +50,7 @@ export class Intake<Input, Output, Meta> {
 	readonly #engine: Engine<Meta>;
 	readonly #config: Config<Input, Output, Meta>;
 	readonly #reports: Reports<Meta>;
+	readonly #entrance: Entrance;
 	/** How the messages of this process end, by message id, until they have; different sessions may use the same one. */
 	#settling = new Map<string, readonly Settling<Output>[]>();
 	#handles = new WeakMap<LiveRun, AdmittedHandle<Meta>>();
@@ -51,21 +59,24 @@ export class Intake<Input, Output, Meta> {
 		engine: Engine<Meta>,
 		config: Config<Input, Output, Meta>,
 		reports: Reports<Meta>,
+		entrance: Entrance,
 	) {
 		this.#engine = engine;
 		this.#config = config;
 		this.#reports = reports;
+		this.#entrance = entrance;
 	}
 
 	async send(
 		sessionKey: string,
 		given: Input,
-		options: SendOptions<Meta> = {},
+		how?: SendOptions<Meta>,
 	): Promise<SendReceipt<Output>> {
 		const engine = this.#engine;
 		const { schemas, execute, capacity } = this.#config;
 		if (engine.state !== "open") throw engine.refusal("send");
 		checkName(sessionKey, "sessionKey");
+		const options = checkOptions(how);
 		if (!execute)
 			throw invalid(
 				"send needs a runtime with `execute`; a host that runs its agent itself uses admit",
@@ -77,15 +88,40 @@ export class Intake<Input, Output, Meta> {
 				: checkChoice(options.overlap, "overlap", overlapModes);
 		const expect = checkExpectation(options.expect);
 		const input = checkJson(given, "input");
-		if (schemas) await checkSchema(schemas.input, input, "input");
-		const meta =
-			options.meta === undefined
-				? undefined
-				: await this.#config.meta(options.meta, "meta");
+		const seen = schemas && checkSchema(schemas.input, input, "input");
+		const fields =
+			options.meta === undefined ? undefined : this.#config.meta(options.meta);
+		const checked = seen instanceof Promise ? seen.then(() => fields) : fields;
+		return this.#entrance.pass(sessionKey, checked, (meta) =>
+			this.#accept(sessionKey, {
+				named,
+				input,
+				mode,
+				capacity,
+				meta,
+				expect,
+			}),
+		);
+	}
+
+	#accept(
+		sessionKey: string,
+		message: {
+			readonly named: string | undefined;
+			readonly input: JsonValue;
+			readonly mode: OverlapMode;
+			readonly capacity: number;
+			readonly meta: JsonValue | undefined;
+			readonly expect: Expectation | undefined;
+		},
+	): Promise<SendReceipt<Output>> {
+		const engine = this.#engine;
+		const { named, input, ...parts } = message;
 		const messageId = named ?? risingId();
 		let known: StoredMessage | null = null;
 		return new Promise((resolve, reject) => {
 			engine.post(sessionKey, {
+				intake: true,
 				...(named === undefined
 					? {}
 					: {
@@ -109,11 +145,8 @@ export class Intake<Input, Output, Meta> {
 						grant: engine.grant(facts, true),
 						messageId,
 						input,
-						mode,
-						capacity,
 						sessionId: this.#firstSessionId(facts),
-						meta,
-						expect,
+						...parts,
 					};
 				},
 				committed: (turn) => {
@@ -132,23 +165,40 @@ export class Intake<Input, Output, Meta> {
 
 	async admit(
 		sessionKey: string,
-		options: AdmitOptions<Meta> = {},
+		given?: AdmitOptions<Meta>,
 	): Promise<AdmittedRun<Meta>> {
-		const engine = this.#engine;
-		if (engine.state !== "open") throw engine.refusal("admit");
+		if (this.#engine.state !== "open") throw this.#engine.refusal("admit");
 		checkName(sessionKey, "sessionKey");
+		const options = checkOptions(given);
+		const reserve = checkFlag(options.reserve, "reserve");
 		const named = checkOptionalName(options.runId, "runId");
 		const givenSessionId =
 			checkOptionalName(options.sessionId, "sessionId") ?? null;
 		const expect = checkExpectation(options.expect);
-		const meta =
-			options.meta === undefined
-				? undefined
-				: await this.#config.meta(options.meta, "meta");
+		const checked =
+			options.meta === undefined ? undefined : this.#config.meta(options.meta);
+		return this.#entrance.pass(sessionKey, checked, (meta) =>
+			this.#admit(sessionKey, { named, givenSessionId, reserve, meta, expect }),
+		);
+	}
+
+	#admit(
+		sessionKey: string,
+		run: {
+			readonly named: string | undefined;
+			readonly givenSessionId: string | null;
+			readonly reserve: boolean;
+			readonly meta: JsonValue | undefined;
+			readonly expect: Expectation | undefined;
+		},
+	): Promise<AdmittedRun<Meta>> {
+		const engine = this.#engine;
+		const { named, ...parts } = run;
 		const runId = named ?? this.#config.runId();
 		let attempt = 1;
 		return new Promise((resolve, reject) => {
 			engine.post(sessionKey, {
+				intake: true,
 				...(named === undefined
 					? {}
 					: {
@@ -164,11 +214,8 @@ export class Intake<Input, Output, Meta> {
 						at: engine.now(),
 						runId,
 						attempt,
-						reserve: options.reserve === true,
-						givenSessionId,
-						sessionId: givenSessionId ?? this.#firstSessionId(facts),
-						meta,
-						expect,
+						sessionId: parts.givenSessionId ?? this.#firstSessionId(facts),
+						...parts,
 					};
 				},
 				committed: (turn) => {
@@ -191,21 +238,38 @@ export class Intake<Input, Output, Meta> {
 			| Iterable<ImportedSession<Meta>>
 			| AsyncIterable<ImportedSession<Meta>>,
 	): Promise<{ imported: number; skipped: readonly string[] }> {
+		if (this.#engine.state !== "open") throw this.#engine.refusal("import");
+		if (
+			typeof rows !== "object" ||
+			rows === null ||
+			!(Symbol.iterator in rows || Symbol.asyncIterator in rows)
+		)
+			throw invalid(
+				`rows is ${shown(rows)}; it must be an iterable of { sessionKey, sessionId, … }`,
+			);
 		const skipped: string[] = [];
+		const failures: unknown[] = [];
 		let imported = 0;
 		let batch: Promise<void>[] = [];
 		for await (const row of rows) {
 			batch.push(
-				this.#import(row).then((done) => {
-					if (done) imported += 1;
-					else skipped.push(row.sessionKey);
-				}),
+				this.#import(row).then(
+					(done) => {
+						if (done) imported += 1;
+						else skipped.push(row.sessionKey);
+					},
+					(error) => {
+						failures.push(error);
+					},
+				),
 			);
+			if (failures.length > 0) break;
 			if (batch.length < 1000) continue;
 			await Promise.all(batch);
 			batch = [];
 		}
 		await Promise.all(batch);
+		if (failures.length > 0) throw failures[0];
 		return { imported, skipped };
 	}
 
@@ -249,18 +313,18 @@ export class Intake<Input, Output, Meta> {
 	): Promise<{ outcome: "completed" | "failed"; error?: string }> {
 		const { execute, schemas } = this.#config;
 		try {
-			const inputs = schemas
-				? await Promise.all(
-						messages.map(async (message) => ({
-							...message,
-							input: await checkSchema(
-								schemas.input,
-								message.input,
-								`input of message ${shown(message.messageId)}`,
-							),
-						})),
-					)
-				: (messages as readonly Message<never>[]);
+			const inputs: Message<Input>[] = [];
+			for (const message of messages) {
+				// A copy: what the executor does to it is not done to what was accepted.
+				const input = copied(message.input);
+				const name = `input of message ${shown(message.messageId)}`;
+				inputs.push({
+					...message,
+					input: schemas
+						? await checkSchema(schemas.input, input, name)
+						: (input as Input),
+				});
+			}
 			const run = new ManagedHandle<Input, Meta>(this.#engine, live, inputs);
 			const output = await execute?.(run);
 			live.output = schemas?.output
@@ -269,10 +333,7 @@ export class Intake<Input, Output, Meta> {
 			return { outcome: "completed" };
 		} catch (error) {
 			// That a stopped run stopped is no error.
-			const quiet =
-				live.isAborted &&
-				(error as { name?: unknown } | null)?.name === "AbortError";
-			return quiet
+			return live.isAborted && isAbort(error)
 				? { outcome: "failed" }
 				: { outcome: "failed", error: errorText(error) };
 		}
@@ -300,15 +361,15 @@ export class Intake<Input, Output, Meta> {
 		runId: string,
 	): Promise<number> | undefined {
 		const { facts } = session;
-		if (facts.run?.runId === runId || reservationOf(facts, runId))
-			return undefined;
+		const { run } = facts;
+		if (run?.driver === "host" && run.runId === runId) return undefined;
+		if (reservationOf(facts, runId)) return undefined;
 		const engine = this.#engine;
 		return (async () => {
 			await engine.settled(session);
 			const kept = await engine.store.runsNamed(runId, session.key);
-			const draining = facts.draining.map(({ run }) => run);
 			return (
-				[...kept, ...draining]
+				[...kept, ...unsettledRuns(session.facts)]
 					.filter((run) => run.runId === runId)
 					.reduce((latest, run) => Math.max(latest, run.attempt), 0) + 1
 			);
@@ -354,15 +415,16 @@ export class Intake<Input, Output, Meta> {
 				settled: Promise.resolve({ ticket: null, outcome: "removed" }),
 			};
 		const { key } = turn.session;
+		// Followed before the store is asked: the end may be committed while it answers.
+		const settled = this.#follow(key, messageId);
 		if (run) {
 			const kept = await this.#engine.store.runsNamed(run.runId, key);
 			const ended = kept.find(
 				(one) => one.attempt === run.attempt && one.outcome !== null,
 			);
-			if (ended)
-				return { ...receipt, settled: Promise.resolve(settledBy(ended)) };
+			if (ended) this.#settle(key, messageId, settledBy(ended));
 		}
-		return { ...receipt, settled: this.#follow(key, messageId) };
+		return { ...receipt, settled };
 	}
 
 	#follow(key: string, messageId: string): Promise<Settled<Output>> {
@@ -394,12 +456,13 @@ export class Intake<Input, Output, Meta> {
 		const sessionKey = checkName(row.sessionKey, "sessionKey");
 		const sessionId = checkName(row.sessionId, "sessionId");
 		const meta =
-			row.meta === undefined ? {} : await this.#config.meta(row.meta, "meta");
+			row.meta === undefined ? {} : await this.#config.meta(row.meta);
 		const now = engine.now();
 		const createdAt = checkMs(row.createdAt ?? now, "createdAt");
 		const updatedAt = checkMs(row.updatedAt ?? createdAt, "updatedAt");
-		const inputTokens = checkMs(row.usage?.inputTokens ?? 0, "inputTokens");
-		const outputTokens = checkMs(row.usage?.outputTokens ?? 0, "outputTokens");
+		const usage = checkOptions(row.usage, "usage");
+		const inputTokens = checkTokens(usage.inputTokens, "usage.inputTokens");
+		const outputTokens = checkTokens(usage.outputTokens, "usage.outputTokens");
 		return new Promise((resolve, reject) => {
 			engine.post(sessionKey, {
 				event: () => ({

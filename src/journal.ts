@@ -3,6 +3,7 @@
  * time, and whatever a turn asked for happens after its commit. A failed batch is tried again session by session, so that one bad
  * record fails one session. Never decides what a turn means.
  */
+import type { Clock } from "./clock.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import type { LiveSession } from "./session.ts";
 import type { OpenStore, SessionWrite, StoredRefusal } from "./store.ts";
@@ -30,27 +31,36 @@ interface Loose {
 /** Turns in one transaction; more wait for the next. */
 const largestBatch = 5000;
 const measured = 1000;
+const versionTries = 6;
+const versionRetryMs = 25;
 
 export class Journal {
 	#store: OpenStore;
 	#host: JournalHost;
+	#clock: Clock;
 	#open: Turn[] = [];
 	/** Refusals of reports that no session was asked about. */
 	#loose: Loose[] = [];
 	#scheduled = false;
 	#flushing: Promise<void> | null = null;
-	#waiters: { session: LiveSession | null; done: () => void }[] = [];
+	#waiters: { holds: () => boolean; done: () => void }[] = [];
+	#made = 0;
+	#finished = 0;
+	/** Set when nothing may be written any more. */
+	#stopped: TurnkeeperError | null = null;
 	#commits = 0;
 	#rows = 0;
 	#took: number[] = [];
 
-	constructor(store: OpenStore, host: JournalHost) {
+	constructor(store: OpenStore, host: JournalHost, clock: Clock) {
 		this.#store = store;
 		this.#host = host;
+		this.#clock = clock;
 	}
 
 	add(turn: Turn): void {
 		turn.session.pending += 1;
+		this.#made += 1;
 		this.#open.push(turn);
 		this.#schedule();
 	}
@@ -72,11 +82,27 @@ export class Journal {
 		});
 	}
 
-	/** Resolves when nothing of this session, or of any, waits for a commit. */
-	settled(session: LiveSession | null): Promise<void> {
-		if (this.#isSettled(session)) return Promise.resolve();
+	/** Resolves when nothing of this session waits for a commit. */
+	settled(session: LiveSession): Promise<void> {
+		return this.#when(() => session.pending === 0);
+	}
+
+	/** Resolves when every turn that was made before this call holds or has failed. */
+	caughtUp(): Promise<void> {
+		const made = this.#made;
+		return this.#when(() => this.#finished >= made);
+	}
+
+	/** Nothing is written from now on: what is open fails. */
+	stop(error: TurnkeeperError): void {
+		this.#stopped ??= error;
+		this.#schedule();
+	}
+
+	#when(holds: () => boolean): Promise<void> {
+		if (holds()) return Promise.resolve();
 		const { promise, resolve } = Promise.withResolvers<void>();
-		this.#waiters.push({ session, done: resolve });
+		this.#waiters.push({ holds, done: resolve });
 		return promise;
 	}
 
@@ -89,14 +115,6 @@ export class Journal {
 			rowsPerCommit: this.#commits === 0 ? 0 : this.#rows / this.#commits,
 			commitMs: { p50: at(0.5), p99: at(0.99) },
 		};
-	}
-
-	#isSettled(session: LiveSession | null): boolean {
-		return session
-			? session.pending === 0
-			: this.#open.length === 0 &&
-					this.#loose.length === 0 &&
-					this.#flushing === null;
 	}
 
 	#flush(): Promise<void> {
@@ -126,7 +144,7 @@ export class Journal {
 		const waiting = this.#waiters;
 		this.#waiters = [];
 		for (const waiter of waiting)
-			if (this.#isSettled(waiter.session)) waiter.done();
+			if (waiter.holds()) waiter.done();
 			else this.#waiters.push(waiter);
 	}
 
@@ -135,6 +153,12 @@ export class Journal {
 		loose: readonly Loose[],
 	): Promise<void> {
 		const groups = groupBySession(turns);
+		if (this.#stopped) {
+			for (const [session, own] of groups)
+				this.#fail(session, own, this.#stopped);
+			for (const { reject } of loose) reject(this.#stopped);
+			return;
+		}
 		const sessions = [...groups]
 			.map(([session, own]) => write(session, own))
 			.filter((one) => one !== null);
@@ -208,7 +232,7 @@ export class Journal {
 
 	/** Whether the store stands where the change begins. It may stand where the change ends; anywhere else, it is not ours. */
 	async #isUnwritten(change: SessionWrite): Promise<boolean> {
-		const found = await this.#store.version(change.sessionKey);
+		const found = await this.#versionOf(change.sessionKey);
 		if (found === change.baseVersion) return true;
 		if (change.facts && found === change.facts.version) return false;
 		const error = new TurnkeeperError(
@@ -219,9 +243,23 @@ export class Journal {
 		throw error;
 	}
 
+	/** What holds must be known, or a change that took effect would be made again; so it is asked for more than once. */
+	async #versionOf(sessionKey: string): Promise<number> {
+		for (let tries = 1; ; tries++)
+			try {
+				return await this.#store.version(sessionKey);
+			} catch (error) {
+				if (tries === versionTries) throw error;
+				await new Promise<void>((next) =>
+					this.#clock.setTimeout(next, versionRetryMs * 2 ** tries),
+				);
+			}
+	}
+
 	#fail(session: LiveSession, turns: readonly Turn[], cause: unknown): void {
 		const above = this.#open.filter((turn) => turn.session === session);
 		this.#open = this.#open.filter((turn) => turn.session !== session);
+		this.#finished += turns.length + above.length;
 		session.drop();
 		const error =
 			cause instanceof TurnkeeperError && cause.code === "STORE_LOCKED"
@@ -239,11 +277,11 @@ export class Journal {
 			const { session } = turn;
 			session.pending -= 1;
 			session.committed = turn.after;
-			if (session.pending === 0) {
-				session.uncommittedMessages.clear();
-				session.uncommittedRuns.clear();
-			}
+			for (const message of turn.messages)
+				if (session.uncommittedMessages.get(message.messageId) === message)
+					session.uncommittedMessages.delete(message.messageId);
 		}
+		this.#finished += turns.length;
 		this.#host.committed(turns);
 	}
 

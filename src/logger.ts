@@ -8,6 +8,25 @@ export interface Logger {
 	error(o: object, msg?: string): void;
 }
 
+/** A logger that throws costs nobody more than its own line. */
+export function guarded(logger: Logger): Logger {
+	const guard =
+		(level: keyof Logger) =>
+		(o: object, msg?: string): void => {
+			try {
+				logger[level](o, msg);
+			} catch {
+				// There is nobody left to tell.
+			}
+		};
+	return {
+		debug: guard("debug"),
+		info: guard("info"),
+		warn: guard("warn"),
+		error: guard("error"),
+	};
+}
+
 /** Warnings and errors to the console, nothing else. */
 export const consoleLogger: Logger = {
 	debug() {},

@@ -53,6 +53,8 @@ export class Projection<Meta> {
 		if (this.#listeners.size === 0) return;
 		const numbered = { seq: this.#seq, ...event } as RuntimeEvent<Meta>;
 		for (const listener of [...this.#listeners]) {
+			// One may have unsubscribed another.
+			if (!this.#listeners.has(listener)) continue;
 			try {
 				listener(numbered);
 			} catch (error) {
@@ -102,15 +104,31 @@ export class Projection<Meta> {
 		const atom = this.#make(now instanceof Promise ? null : now);
 		this.#atoms.set(sessionKey, new WeakRef(atom));
 		this.#forget.register(atom, sessionKey);
-		if (now instanceof Promise)
-			now.then(
-				(row) => {
-					// A commit that came meanwhile is newer.
-					if (!this.#shown.has(atom)) atom.set(row);
-				},
-				(error) => this.trouble(asTrouble(error, sessionKey)),
-			);
+		if (now instanceof Promise) this.#fill(atom, sessionKey, now);
 		return atom;
+	}
+
+	/** Reads the rows of all atoms that no commit has reached. */
+	refresh(read: (sessionKey: string) => Promise<Row<Meta> | null>): void {
+		for (const [sessionKey, held] of this.#atoms) {
+			const atom = held.deref();
+			if (atom && !this.#shown.has(atom))
+				this.#fill(atom, sessionKey, read(sessionKey));
+		}
+	}
+
+	#fill(
+		atom: Atom<Row<Meta> | null>,
+		sessionKey: string,
+		reading: Promise<Row<Meta> | null>,
+	): void {
+		reading.then(
+			(row) => {
+				// A commit that came meanwhile is newer.
+				if (!this.#shown.has(atom)) atom.set(row);
+			},
+			(error) => this.trouble(asTrouble(error, sessionKey)),
+		);
 	}
 
 	#make(row: Row<Meta> | null): Atom<Row<Meta> | null> {

@@ -10,18 +10,24 @@ import {
 	type SessionRow,
 } from "../machines/facts.ts";
 import type { Refusal } from "../machines/report.ts";
-import {
-	type RunFacts,
-	type RunRecord,
-	runRecordOf,
-	ticketOf,
-} from "../machines/run.ts";
+import { type RunFacts, type RunRecord, runRecordOf } from "../machines/run.ts";
 import { ticketId } from "../machines/ticket.ts";
-import { TurnkeeperError } from "./errors.ts";
+import {
+	checkChoice,
+	checkCount,
+	checkMs,
+	checkOptionalName,
+	checkOptions,
+	invalid,
+	shown,
+} from "./arguments.ts";
+import { limitOf } from "./page.ts";
 import type { ListQuery, Page, PageQuery, StoreReader } from "./store.ts";
 
 /** Runs that an ended generation carries with it; `runs()` pages through all. */
 export const runsInArchive = 100;
+
+const statuses = ["idle", "running", "resetting", "ended", "failed"] as const;
 
 export async function readRow<Meta>(
 	store: StoreReader,
@@ -33,20 +39,27 @@ export async function readRow<Meta>(
 
 export async function readList<Meta>(
 	store: StoreReader,
-	query: ListQuery = {},
+	given?: ListQuery,
 ): Promise<Page<SessionRow<Meta>>> {
-	const page = await store.list({ ...query, ...pageOf(query) });
+	const query = checkPage(given);
+	const { status, prefix, updatedSince } = query;
+	if (status !== undefined)
+		for (const one of [status].flat()) checkChoice(one, "status", statuses);
+	if (prefix !== undefined && typeof prefix !== "string")
+		throw invalid(`prefix is ${shown(prefix)}; it must be a string`);
+	if (updatedSince !== undefined) checkMs(updatedSince, "updatedSince");
+	const page = await store.list(query);
 	return { ...page, items: page.items.map((facts) => rowOf<Meta>(facts)) };
 }
 
 export async function readArchive<Meta>(
 	store: StoreReader,
 	sessionKey: string,
-	query: PageQuery = {},
+	given?: PageQuery,
 ): Promise<Page<EndedGeneration<Meta>>> {
-	const page = await store.generations(sessionKey, pageOf(query));
-	const draining = (await store.load(sessionKey))?.facts.draining ?? [];
-	const unsettled = draining.map(({ run }) => run);
+	const query = checkPage(given);
+	const unsettled = await unsettledOf(store, sessionKey);
+	const page = await store.generations(sessionKey, query);
 	const items: EndedGeneration<Meta>[] = [];
 	for (const ended of page.items) {
 		const { generation } = ended;
@@ -64,28 +77,61 @@ export async function readArchive<Meta>(
 	return { items, cursor: page.cursor };
 }
 
-/** Runs by key, newest first; those that have not settled stand before all others, on the first page. */
+/**
+ * Runs by key, newest first; those that have not settled stand before all others. A cursor is `live:N` within those, and then
+ * `kept:` with the store's own.
+ */
 export async function readRuns(
 	store: StoreReader,
 	sessionKey: string,
-	query: PageQuery & { generation?: number | undefined } = {},
+	given?: PageQuery & { generation?: number | undefined },
 ): Promise<Page<RunRecord>> {
-	const page = await store.runs(sessionKey, { ...query, ...pageOf(query) });
-	const loaded = await store.load(sessionKey);
-	const live = loaded ? unsettledRuns(loaded.facts) : [];
-	const runs = newestFirst(
-		query.cursor === undefined ? live : [],
-		page.items,
-		query.generation,
+	const { limit, cursor, generation } = checkPage(given);
+	if (generation !== undefined) checkCount(generation, "generation");
+	// Read first: a run that settles meanwhile is then in the run table, and not in neither.
+	const unsettled = (await unsettledOf(store, sessionKey)).filter(
+		(run) => generation === undefined || run.generation === generation,
 	);
-	return { cursor: page.cursor, items: runs.map(runRecordOf) };
+	const [, place = "live", at = "0"] =
+		/^(live|kept):(.*)$/s.exec(cursor ?? "live:0") ?? [];
+	const from = place === "live" ? Number(at) : unsettled.length;
+	if (!Number.isSafeInteger(from) || (cursor && !/^(live|kept):/.test(cursor)))
+		throw invalid(
+			`cursor is ${shown(cursor)}; it must be the cursor of an earlier page of the same query`,
+		);
+	const live = unsettled.slice(from, from + limit);
+	if (from + live.length < unsettled.length)
+		return {
+			items: live.map(runRecordOf),
+			cursor: `live:${from + live.length}`,
+		};
+	if (live.length === limit)
+		return { items: live.map(runRecordOf), cursor: "kept:" };
+	const page = await store.runs(sessionKey, {
+		...(generation === undefined ? {} : { generation }),
+		limit: limit - live.length,
+		...(place === "kept" && at !== "" ? { cursor: at } : {}),
+	});
+	const settled = new Set(
+		page.items.filter(({ outcome }) => outcome !== null).map(ticketId),
+	);
+	const shownRuns = [
+		...live.filter((run) => !settled.has(ticketId(run))),
+		...unknownTo(unsettled, page.items),
+	];
+	return {
+		items: shownRuns.map(runRecordOf),
+		cursor: page.cursor === null ? null : `kept:${page.cursor}`,
+	};
 }
 
 export async function readRefusals(
 	store: StoreReader,
-	query: PageQuery & { sessionKey?: string | undefined } = {},
+	given?: PageQuery & { sessionKey?: string | undefined },
 ): Promise<Page<Refusal>> {
-	const page = await store.refusals({ ...query, ...pageOf(query) });
+	const query = checkPage(given);
+	checkOptionalName(query.sessionKey, "sessionKey");
+	const page = await store.refusals(query);
 	return {
 		...page,
 		items: page.items.map(({ sessionKey: _, ...refusal }) => refusal),
@@ -100,36 +146,48 @@ export function unsettledRuns(
 	return facts.run ? [facts.run, ...draining] : draining;
 }
 
-/** What the row knows of a run is newer than what the run table kept of it as a reservation. */
+/** Those that have not settled, then the kept ones; whichever of the two knows more of a run. */
 export function newestFirst(
 	unsettled: readonly RunFacts[],
 	kept: readonly RunFacts[],
 	generation?: number,
 ): readonly RunFacts[] {
-	const wanted = unsettled.filter(
-		(run) => generation === undefined || run.generation === generation,
+	const settled = new Set(
+		kept.filter(({ outcome }) => outcome !== null).map(ticketId),
 	);
-	const ids = new Set(wanted.map((run) => ticketId(ticketOf(run))));
-	return [
-		...wanted,
-		...kept.filter((run) => !ids.has(ticketId(ticketOf(run)))),
-	];
+	const live = unsettled.filter(
+		(run) =>
+			(generation === undefined || run.generation === generation) &&
+			!settled.has(ticketId(run)),
+	);
+	return [...live, ...unknownTo(live, kept)];
 }
 
-/** A page query with its default, checked. */
-export function pageOf(query: PageQuery): { limit: number; cursor?: string } {
-	const limit = query.limit ?? 100;
-	if (!Number.isInteger(limit) || limit < 1 || limit > 1000)
-		throw new TurnkeeperError(
-			"INVALID_ARGUMENT",
-			`limit is ${String(limit)}; it must be a whole number from 1 to 1000`,
+/** Kept runs without those that the row still knows as unsettled: of these the table has what they were as reservations. */
+function unknownTo(
+	unsettled: readonly RunFacts[],
+	kept: readonly RunFacts[],
+): readonly RunFacts[] {
+	const ids = new Set(unsettled.map(ticketId));
+	return kept.filter((run) => run.outcome !== null || !ids.has(ticketId(run)));
+}
+
+async function unsettledOf(
+	store: StoreReader,
+	sessionKey: string,
+): Promise<readonly RunFacts[]> {
+	const loaded = await store.load(sessionKey);
+	return loaded ? unsettledRuns(loaded.facts) : [];
+}
+
+function checkPage<Query extends PageQuery>(
+	given: Query | undefined,
+): Query & { limit: number } {
+	const query = checkOptions(given, "query");
+	const { cursor } = query;
+	if (cursor !== undefined && typeof cursor !== "string")
+		throw invalid(
+			`cursor is ${shown(cursor)}; it must be the cursor of an earlier page`,
 		);
-	if (query.cursor !== undefined && typeof query.cursor !== "string")
-		throw new TurnkeeperError(
-			"INVALID_ARGUMENT",
-			`cursor is ${String(query.cursor)}; it must be the cursor of an earlier page`,
-		);
-	return query.cursor === undefined
-		? { limit }
-		: { limit, cursor: query.cursor };
+	return { ...query, limit: limitOf(query) };
 }

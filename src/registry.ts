@@ -15,7 +15,8 @@ import { RunAborted } from "./errors.ts";
 /** What lives of one run: its signal, its timer, the facts it last saw. */
 export class LiveRun {
 	readonly driver: RunFacts["driver"];
-	/** Its session id may have moved on. */
+	/** As last committed; its session id may have moved on. */
+	run: RunFacts;
 	ticket: RunTicket;
 	/** Why its signal was fired, also where the commit of that stop failed. */
 	stoppedBy: StopCause | null = null;
@@ -31,7 +32,16 @@ export class LiveRun {
 
 	constructor(run: RunFacts) {
 		this.driver = run.driver;
+		this.run = run;
 		this.ticket = ticketOf(run);
+	}
+
+	/** What was committed of it since. */
+	see(run: RunFacts): void {
+		if (run === this.run) return;
+		this.run = run;
+		if (run.sessionIds.at(-1) !== this.ticket.sessionId)
+			this.ticket = ticketOf(run);
 	}
 
 	get signal(): AbortSignal {
@@ -100,17 +110,16 @@ export class Registry {
 		return this.#reserved.get(ticketId(ticket))?.deref();
 	}
 
-	/** Keys on which a run of this id is live or draining. */
-	keysOf(runId: string): readonly string[] {
-		const runs = this.#runs.get(runId) ?? [];
-		return [...new Set(runs.map(({ ticket }) => ticket.sessionKey))];
+	/** The live and draining runs of this id. */
+	named(runId: string): readonly RunFacts[] {
+		return (this.#runs.get(runId) ?? []).map(({ run }) => run);
 	}
 
 	/** The entry of a run that was admitted or reserved, made if need be. */
 	enter(run: RunFacts): LiveRun {
 		const known = this.get(run);
 		const live = known ?? new LiveRun(run);
-		if (known) known.ticket = ticketOf(run);
+		known?.see(run);
 		const { runId } = run;
 		const named = this.#runs.get(runId);
 		if (run.status !== "reserved") {

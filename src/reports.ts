@@ -1,5 +1,5 @@
 /** Owns the way of a lifecycle report to its verdict: whose run it means, wherever that run stands. Every report gets one. */
-import type { ArchivedGeneration } from "../machines/facts.ts";
+import type { ArchivedGeneration, SessionFacts } from "../machines/facts.ts";
 import { notJson } from "../machines/json.ts";
 import { addUsage } from "../machines/lifecycle.ts";
 import {
@@ -13,8 +13,9 @@ import {
 	type Verdict,
 } from "../machines/report.ts";
 import { type RunFacts, ticketOf } from "../machines/run.ts";
-import { shown } from "./arguments.ts";
+import { checkName, shown } from "./arguments.ts";
 import type { Engine } from "./engine.ts";
+import { errorText } from "./errors.ts";
 import type { LiveSession, Operation } from "./session.ts";
 import type { StoredRefusal } from "./store.ts";
 import { rowAfter, type Turn } from "./turn.ts";
@@ -26,42 +27,49 @@ export class Reports<Meta> {
 		this.#engine = engine;
 	}
 
+	/** Synchronous up to the mailbox where the key is given, so that reports and commands keep the order of the calls. */
 	async take(given: LifecycleReport): Promise<Verdict> {
 		const engine = this.#engine;
 		if (engine.state !== "open" && engine.state !== "closing")
 			throw engine.refusal("report");
 		const problem = problemOf(given);
-		const report = problem ? asJson(given) : clean(given);
-		if (problem) return this.#refuse(keyIn(given), report, "refused", problem);
-		const keys = await this.#keysOf(report);
+		if (problem)
+			return this.#refuse(keyIn(given), asJson(given), "refused", problem);
+		const report = clean(given);
+		return report.sessionKey === undefined
+			? this.#find(report)
+			: this.#judge(report.sessionKey, report);
+	}
+
+	/** A report without a key: the session is looked up by the run. */
+	async #find(report: LifecycleReport): Promise<Verdict> {
+		const engine = this.#engine;
+		// What was admitted or settled before this call is in the store when its turns are.
+		await engine.journal.caughtUp();
+		const named = [
+			...engine.registry.named(report.runId),
+			...(await engine.store.runsNamed(report.runId)),
+		];
+		const matching = named.filter((run) => matchesRun(run, report));
+		const runs = matching.length > 0 ? matching : named;
+		const keys = [...new Set(runs.map(({ sessionKey }) => sessionKey))];
 		const [key] = keys;
+		const id = shown(report.runId);
 		if (key === undefined)
 			return this.#refuse(
 				null,
 				report,
 				"unknown",
-				`no run ${shown(report.runId)} was ever admitted`,
+				`no run ${id} was ever admitted`,
 			);
 		if (keys.length > 1)
 			return this.#refuse(
 				null,
 				report,
 				"refused",
-				`run ${shown(report.runId)} exists in ${keys.length} sessions (${keys.slice(0, 3).map(shown).join(", ")}…); say which by sessionKey`,
+				`run ${id} exists in ${keys.length} sessions (${keys.slice(0, 3).map(shown).join(", ")}${keys.length > 3 ? ", …" : ""}); say which by sessionKey`,
 			);
 		return this.#judge(key, report);
-	}
-
-	/** The sessions that know such a run; the one that was named, if one was. */
-	async #keysOf(report: LifecycleReport): Promise<readonly string[]> {
-		if (report.sessionKey !== undefined) return [report.sessionKey];
-		const engine = this.#engine;
-		// What was admitted or settled a moment ago is in the store once nothing waits for a commit.
-		await engine.journal.settled(null);
-		const keys = new Set(engine.registry.keysOf(report.runId));
-		for (const run of await engine.store.runsNamed(report.runId))
-			keys.add(run.sessionKey);
-		return [...keys];
 	}
 
 	#judge(key: string, report: LifecycleReport): Promise<Verdict> {
@@ -83,6 +91,7 @@ export class Reports<Meta> {
 							at: engine.now(),
 							grant: engine.grant(facts),
 							report,
+							stoppedBy: stoppedBy(engine, facts, report),
 						},
 			amend: (turn) => {
 				if (!stored) return;
@@ -135,6 +144,16 @@ export class Reports<Meta> {
 			});
 		});
 	}
+}
+
+/** Why the run's signal was fired, if it was, though the commit of that stop may have failed. */
+function stoppedBy<Meta>(
+	engine: Engine<Meta>,
+	facts: SessionFacts,
+	report: LifecycleReport,
+) {
+	const run = findRun(facts, report);
+	return (run && engine.registry.get(run)?.stoppedBy) ?? undefined;
 }
 
 function verdictOf(turn: Turn): Verdict {
@@ -250,12 +269,13 @@ function problemOf(report: unknown): string | null {
 		return `runId is ${shown(given.runId)}; it must be the id of a run`;
 	if (!phases.includes(given.phase as string))
 		return `phase is ${shown(given.phase)}; it must be one of ${phases.join(", ")}`;
-	for (const name of ["sessionKey", "sessionId"])
-		if (
-			given[name] !== undefined &&
-			(typeof given[name] !== "string" || given[name] === "")
-		)
-			return `${name} is ${shown(given[name])}; it must be a string, or left out`;
+	for (const name of ["runId", "sessionKey", "sessionId"])
+		if (given[name] !== undefined)
+			try {
+				checkName(given[name], name);
+			} catch (error) {
+				return errorText(error);
+			}
 	for (const name of ["generation", "attempt", "startedAt", "endedAt"])
 		if (given[name] !== undefined && !Number.isFinite(given[name]))
 			return `${name} is ${shown(given[name])}; it must be a number, or left out`;
@@ -282,31 +302,29 @@ function problemOf(report: unknown): string | null {
 	return null;
 }
 
+/** The key that a malformed report names, if it can be one. */
 function keyIn(report: unknown): string | null {
 	const key = (report as { sessionKey?: unknown } | null)?.sessionKey;
-	return typeof key === "string" && key !== "" ? key : null;
+	try {
+		return checkName(key, "sessionKey");
+	} catch {
+		return null;
+	}
 }
 
-/** The fields that a report has; unknown ones are ignored. */
+const named = ["runId", "sessionKey", "sessionId", "generation", "attempt"];
+const fieldsOf = {
+	start: [...named, "phase", "startedAt"],
+	end: [...named, "phase", "outcome", "startedAt", "endedAt", "usage"],
+	error: [...named, "phase", "error", "startedAt", "endedAt", "usage"],
+} as const;
+
+/** The fields that a report of its phase has; others are ignored. */
 function clean(given: LifecycleReport): LifecycleReport {
-	const fields = [
-		"runId",
-		"sessionKey",
-		"sessionId",
-		"generation",
-		"attempt",
-		"phase",
-		"outcome",
-		"error",
-		"startedAt",
-		"endedAt",
-		"usage",
-	];
+	const from = given as unknown as Record<string, unknown>;
 	const report: Record<string, unknown> = {};
-	for (const name of fields) {
-		const value = (given as unknown as Record<string, unknown>)[name];
-		if (value !== undefined) report[name] = value;
-	}
+	for (const name of fieldsOf[given.phase])
+		if (from[name] !== undefined) report[name] = from[name];
 	if (given.phase !== "start" && given.usage) {
 		const { inputTokens, outputTokens } = given.usage;
 		report.usage = {

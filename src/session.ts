@@ -10,7 +10,6 @@ import {
 	type SessionRow,
 	unusedFacts,
 } from "../machines/facts.ts";
-import type { RunFacts } from "../machines/run.ts";
 import { sessionMachine, stateOf } from "../machines/session.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import {
@@ -22,8 +21,10 @@ import { emptyTurn, type LiveMachine, type Turn } from "./turn.ts";
 
 /** One thing asked of a session, from the first look to the answer. */
 export interface Operation {
-	/** Nobody can ask again, so a failed commit does not end it: it is tried until it is committed. */
+	/** Nobody can ask again, so no failure ends it: it is tried until it is committed. */
 	readonly kept?: boolean;
+	/** Brings work in: refused when too many calls wait. */
+	readonly intake?: boolean;
 	/** Also for a session whose stored row cannot be read. */
 	readonly heals?: boolean;
 	/** Looks up what the event needs. May be called again if the session lost its uncommitted turns meanwhile. */
@@ -62,9 +63,8 @@ export class LiveSession {
 	committed: SessionFacts | null = null;
 	/** Turns that wait for their commit. */
 	pending = 0;
-	/** Messages and runs that the store does not know yet. */
+	/** Messages that the store does not know yet, or not as they are now. */
 	readonly uncommittedMessages = new Map<string, StoredMessage>();
-	readonly uncommittedRuns = new Map<string, RunFacts>();
 	#host: SessionHost;
 	#actor: SessionActor | null = null;
 	#mailbox: Operation[] = [];
@@ -72,6 +72,8 @@ export class LiveSession {
 	/** +1 whenever uncommitted turns were thrown away. */
 	#epoch = 0;
 	#broken: unknown;
+	/** While the stored row is unreadable: its messages that are too. Only what ends that generation may be committed. */
+	#lost: readonly StoredMessage[] | null = null;
 
 	constructor(key: string, host: SessionHost) {
 		this.key = key;
@@ -97,10 +99,14 @@ export class LiveSession {
 		return this.#mailbox.length;
 	}
 
+	/** Whether a call is being served or waits, or a turn waits for its commit. */
+	get isBusy(): boolean {
+		return this.#busy || this.#mailbox.length > 0 || this.pending > 0;
+	}
+
 	/** Nothing to do, nothing to lose: the actor may leave memory. */
 	get atRest(): boolean {
-		if (this.#busy || this.pending > 0 || this.#mailbox.length > 0)
-			return false;
+		if (this.isBusy) return false;
 		const facts = this.committed;
 		return (
 			!facts ||
@@ -126,11 +132,11 @@ export class LiveSession {
 		this.committed = null;
 		this.pending = 0;
 		this.uncommittedMessages.clear();
-		this.uncommittedRuns.clear();
 	}
 
 	/** Leaves memory. */
 	passivate(): void {
+		this.#epoch += 1;
 		this.#actor?.stop();
 		this.#actor = null;
 	}
@@ -141,54 +147,64 @@ export class LiveSession {
 			let operation = this.#mailbox.shift();
 			operation;
 			operation = this.#mailbox.shift()
-		) {
-			try {
-				await this.#ready(operation);
-			} catch (error) {
-				operation.failed(asTurnkeeperError(error, this.key));
-				continue;
-			}
-			this.#turn(operation);
-		}
+		)
+			await this.#attempt(operation);
 		this.#busy = false;
 		this.#host.rested(this);
 	}
 
-	async #ready(operation: Operation): Promise<void> {
+	async #attempt(operation: Operation): Promise<void> {
 		for (;;) {
-			if (!this.#actor) await this.#hydrate(operation.heals === true);
 			const epoch = this.#epoch;
-			const wait = operation.prepare?.(this);
-			if (wait) await wait;
-			if (epoch === this.#epoch && this.#actor) return;
+			try {
+				if (!this.#actor) await this.#hydrate(operation.heals === true);
+				const wait = this.#actor && operation.prepare?.(this);
+				if (wait) await wait;
+			} catch (error) {
+				// What it looked at may have been thrown away meanwhile; then it looks again.
+				if (epoch !== this.#epoch) continue;
+				operation.failed(asTurnkeeperError(error, this.key));
+				return;
+			}
+			// The check and the act are one step: between them nothing may throw uncommitted turns away.
+			if (epoch !== this.#epoch || !this.#actor) continue;
+			this.#turn(operation);
+			return;
 		}
 	}
 
 	async #hydrate(heals: boolean): Promise<void> {
 		await this.#host.settled(this);
-		const facts = await this.#load(heals);
+		const { facts, lost } = await this.#load(heals);
 		this.committed = facts;
+		this.#lost = lost;
 		this.#actor = this.#create(facts);
 		this.#host.hydrated(this);
 	}
 
-	async #load(heals: boolean): Promise<SessionFacts> {
+	async #load(heals: boolean): Promise<{
+		facts: SessionFacts;
+		lost: readonly StoredMessage[] | null;
+	}> {
 		try {
 			const loaded = await this.#host.store.load(this.key);
-			if (!loaded) return unusedFacts(this.key);
+			if (!loaded) return { facts: unusedFacts(this.key), lost: null };
 			const { queued: _, ...facts } = loaded.facts;
-			return { ...facts, queue: loaded.queue };
+			return { facts: { ...facts, queue: loaded.queue }, lost: null };
 		} catch (error) {
 			if (!(heals && error instanceof UnreadableSession)) throw error;
 			// What its columns tell is enough to end that generation; the raw row goes into its archive.
-			const { generation, version, raw } = error.row;
-			return {
+			const { generation, version, raw, queue, lost } = error.row;
+			const facts = {
 				...unusedFacts(this.key),
 				generation,
 				version,
 				hidden: false,
+				queue,
+				arrivals: queue.reduce((most, { seq }) => Math.max(most, seq), 0),
 				meta: { unreadable: raw },
 			};
+			return { facts, lost };
 		}
 	}
 
@@ -210,6 +226,24 @@ export class LiveSession {
 		});
 		actor.start();
 		return actor;
+	}
+
+	/** A turn on a row that cannot be read counts only if it ends that generation; else nothing is known of the session. */
+	#heal(turn: Turn): boolean {
+		const lost = this.#lost ?? [];
+		this.#lost = null;
+		if (turn.after.generation !== turn.before.generation) {
+			turn.messages = [...turn.messages, ...lost];
+			return true;
+		}
+		this.drop();
+		turn.operation.failed(
+			new TurnkeeperError(
+				"STORE_CORRUPT",
+				`the stored row of session ${JSON.stringify(this.key)} cannot be read; reset the session to archive it and go on`,
+			),
+		);
+		return false;
 	}
 
 	#turn(operation: Operation): void {
@@ -245,11 +279,10 @@ export class LiveSession {
 			}
 			turn.after = snapshot.context.facts;
 		}
+		if (this.#lost && !this.#heal(turn)) return;
 		operation.amend?.(turn);
 		for (const message of turn.messages)
 			this.uncommittedMessages.set(message.messageId, message);
-		for (const run of turn.runs)
-			this.uncommittedRuns.set(`${run.attempt}.${run.runId}`, run);
 		this.#host.made(turn);
 	}
 }

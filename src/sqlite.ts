@@ -78,7 +78,7 @@ class OwnedStore extends SqliteReader implements OpenStore {
 	}
 
 	async commit(batch: Batch): Promise<void> {
-		this.db.use("written", () => this.#writer.commit(batch));
+		this.#writer.commit(batch);
 	}
 
 	async unsettled(query: PageQuery): Promise<Page<string>> {

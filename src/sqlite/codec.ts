@@ -110,25 +110,30 @@ function record<Item extends object>(fields: Fields<Item>): Codec<Item> {
 	return {
 		write(item) {
 			const body: unknown[] = [];
-			for (const { name, codec } of own)
-				try {
+			let at = "";
+			try {
+				for (const { name, codec } of own) {
+					at = name;
 					body.push(codec.write(item[name]));
-				} catch (error) {
-					throw error instanceof ShapeError ? error.under(name) : error;
 				}
+			} catch (error) {
+				throw error instanceof ShapeError ? error.under(at) : error;
+			}
 			return body;
 		},
 		read(raw, columns) {
 			if (!Array.isArray(raw)) throw new ShapeError(raw, "an array");
 			const item: Record<string, unknown> = {};
 			for (const name of outside) item[name] = columns[name];
-			own.forEach(({ name, codec }, i) => {
-				try {
+			let at = "";
+			try {
+				for (const [i, { name, codec }] of own.entries()) {
+					at = name;
 					item[name] = codec.read(raw[i], columns);
-				} catch (error) {
-					throw error instanceof ShapeError ? error.under(name) : error;
 				}
-			});
+			} catch (error) {
+				throw error instanceof ShapeError ? error.under(at) : error;
+			}
 			return item as Item;
 		},
 	};
@@ -239,7 +244,7 @@ const session = record<RowFacts>({
 	version: column,
 	queued: column,
 	sessionIds: list(text),
-	purge: flag,
+	purgeBefore: nullable(number),
 	run: nullable(run),
 	reservations: list(run),
 	draining: list(record<DrainingRun>({ run, ended: record(generationFields) })),

@@ -82,8 +82,12 @@ export class Ownership {
 	}
 
 	release(): void {
-		// Before the lock goes: afterwards the file may be the next owner's.
-		rmSync(`${this.#place}.owner`, { force: true });
+		try {
+			// Before the lock goes: afterwards the file may be the next owner's.
+			rmSync(`${this.#place}.owner`, { force: true });
+		} catch {
+			// It would name an owner that is gone, to nobody: only who finds the lock taken reads it.
+		}
 		this.#lock.close();
 		owned.delete(this.#place);
 	}

@@ -78,27 +78,17 @@ export class Writer {
 	}
 
 	commit(batch: Batch): void {
-		this.#rollBack();
-		this.#db.sql("BEGIN IMMEDIATE").run();
 		try {
-			for (const refusal of batch.refusals) this.#refuse(refusal);
-			for (const write of batch.sessions) this.#write(write);
-			this.#db.sql("COMMIT").run();
+			this.#db.write(() => {
+				for (const refusal of batch.refusals) this.#refuse(refusal);
+				for (const write of batch.sessions) this.#write(write);
+			});
 		} catch (error) {
+			// What was remembered may be what does not hold.
 			for (const { sessionKey } of batch.sessions)
 				this.#places.delete(sessionKey);
-			try {
-				this.#rollBack();
-			} catch {
-				// The first error tells more. Nothing is written before this has worked.
-			}
 			throw error;
 		}
-	}
-
-	/** SQLite itself has done so after some errors. */
-	#rollBack(): void {
-		if (this.#db.raw.isTransaction) this.#db.sql("ROLLBACK").run();
 	}
 
 	#refuse(refusal: StoredRefusal): void {
@@ -304,10 +294,11 @@ export class Writer {
 			readonly generation: number;
 		})[];
 		for (const { generation, ...newest } of ended) {
-			this.#erase(place, generation, newest);
 			this.#db
 				.sql("DELETE FROM generations WHERE session = ? AND generation = ?")
 				.run(place.id, generation);
+			if (generation === place.generation) continue;
+			this.#erase(place, generation, newest);
 			if (newest.message !== null) this.#setNewest(place, generation, newest);
 		}
 		if (place.generation < before) this.#erase(place, place.generation, place);

@@ -1,6 +1,7 @@
 /** The two stores against each other: whatever is written, every question has the same answer on both. */
 import fc from "fast-check";
 import type { Batch, OpenStore, SessionWrite, StoredMessage } from "turnkeeper";
+import type { QueuedMessage } from "turnkeeper/machines";
 import { memoryStore } from "turnkeeper/memory";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { expect, test } from "vitest";
@@ -46,7 +47,6 @@ const part = fc.record({
 				"taken",
 				"removed",
 			),
-			seq: fc.nat(20),
 		}),
 		{ maxLength: 4 },
 	),
@@ -70,6 +70,7 @@ async function batchOf(
 	step: number,
 ): Promise<Batch> {
 	const sessions: SessionWrite[] = [];
+	const lines = new Map<string, Map<string, QueuedMessage>>();
 	for (const one of parts) {
 		const { key, row } = one;
 		const before = sessions.findLast((write) => write.sessionKey === key);
@@ -77,29 +78,33 @@ async function batchOf(
 			before?.facts?.version ??
 			before?.baseVersion ??
 			(await store.version(key));
-		const messages = one.messages.map(({ generation, name, fate, seq }) =>
+		const messages = one.messages.map(({ generation, name, fate }) =>
 			messageOf(`${generation} ${name}`, {
 				generation,
 				fate,
-				seq,
+				seq: 10 * generation + names.indexOf(name),
 				reason: `step ${step}`,
 			}),
 		);
-		const waiting = new Map(
-			(before?.facts?.queue ?? (await store.load(key))?.queue ?? []).map(
-				(message) => [message.messageId, message],
-			),
-		);
+		const line =
+			lines.get(key) ??
+			new Map(
+				((await store.load(key))?.queue ?? []).map((message) => [
+					message.messageId,
+					message,
+				]),
+			);
+		lines.set(key, line);
 		for (const message of messages)
 			if (message.fate === "queued")
-				waiting.set(message.messageId, queuedOf(message));
-			else waiting.delete(message.messageId);
+				line.set(message.messageId, queuedOf(message));
+			else line.delete(message.messageId);
 		const facts = factsOf(key, {
 			version: held + 1,
 			generation: row?.generation ?? 1,
 			hidden: row?.hidden ?? false,
 			run: row?.live ? runOf(key, "live") : null,
-			queue: [...waiting.values()],
+			queue: [...line.values()],
 		});
 		const stays = !row && held > 0 && messages.length === 0;
 		sessions.push(

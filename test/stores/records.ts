@@ -246,7 +246,7 @@ export function fullFacts(sessionKey: string): SessionFacts {
 		generation: 3,
 		sessionIds: ["s4", "s5"],
 		hidden: false,
-		purge: true,
+		purgeBefore: 3,
 		run: {
 			...run,
 			generation: 3,

@@ -1,0 +1,37 @@
+/** Owns the order in which calls come in: by session key, as they were made, also where a host's schema takes its time over one of them. */
+
+export class Entrance {
+	#last = new Map<string, Promise<void>>();
+
+	/** Calls `enter` with what was checked: at once, or after all calls of that key that came before. */
+	async pass<Checked, Answer>(
+		key: string,
+		checked: Checked | Promise<Checked>,
+		enter: (checked: Checked) => Promise<Answer>,
+	): Promise<Answer> {
+		const before = this.#last.get(key);
+		if (!before && !(checked instanceof Promise)) return enter(checked);
+		const entered = this.#wait(before, checked, enter);
+		const over = entered.then(
+			() => {},
+			() => {},
+		);
+		this.#last.set(key, over);
+		void over.then(() => {
+			if (this.#last.get(key) === over) this.#last.delete(key);
+		});
+		return (await entered).answer;
+	}
+
+	/** Resolves when it has entered, not when it is answered. */
+	async #wait<Checked, Answer>(
+		before: Promise<void> | undefined,
+		checked: Checked | Promise<Checked>,
+		enter: (checked: Checked) => Promise<Answer>,
+	): Promise<{ answer: Promise<Answer> }> {
+		// Heard, so that a refusal that comes while others are before it is nobody's unhandled one.
+		if (checked instanceof Promise) checked.catch(() => {});
+		await before;
+		return { answer: enter(await checked) };
+	}
+}
