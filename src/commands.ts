@@ -66,27 +66,28 @@ export class Commands<Input, Output, Meta> {
 		const sessionId = checkOptionalName(options.sessionId, "sessionId");
 		const checked =
 			options.meta === undefined ? undefined : this.#config.meta(options.meta);
-		return this.#entrance.pass(sessionKey, checked, (meta) =>
+		return this.#entrance.overtake(sessionKey, checked, (meta) =>
 			this.#stop(sessionKey, {
 				messageId,
 				ends: true,
 				event: (facts) => {
 					const common = stop();
 					const { hidden, generation, version } = facts;
+					// A reset that is stale asks the host for nothing.
 					const applies = mismatchOf(facts, common.expect) === null;
+					const freshId = () =>
+						this.#config.sessionId(
+							sessionKey,
+							hidden ? generation : generation + 1,
+							version === 0 ? "first" : "reset",
+						);
+					const carried = () =>
+						hidden ? {} : this.#config.carryOver(facts.meta);
 					return {
 						...common,
 						type: "reset",
-						sessionId:
-							sessionId ??
-							this.#config.sessionId(
-								sessionKey,
-								hidden ? generation : generation + 1,
-								version === 0 ? "first" : "reset",
-							),
-						meta:
-							meta ??
-							(applies && !hidden ? this.#config.carryOver(facts.meta) : {}),
+						sessionId: sessionId ?? (applies ? freshId() : ""),
+						meta: meta ?? (applies ? carried() : {}),
 					};
 				},
 			}),

@@ -44,10 +44,9 @@ export class Directory {
 		return this.#sessions.get(key);
 	}
 
-	/** Whether no call waits in any mailbox. */
-	get isQuiet(): boolean {
-		for (const session of this.#restless) if (session.isBusy) return false;
-		return true;
+	/** The sessions that serve a call, or have one that waits for its commit. */
+	busy(): readonly LiveSession[] {
+		return [...this.#restless].filter((session) => session.isBusy);
 	}
 
 	/** The session, about to be asked something. */

@@ -176,6 +176,22 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		this.post(key, operation);
 	}
 
+	/** Resolves when every call that was made before this one has been served and committed. */
+	async barrier(): Promise<void> {
+		await Promise.all(
+			this.directory.busy().map(
+				({ key }) =>
+					new Promise<void>((resolve) => {
+						this.post(key, {
+							event: () => null,
+							committed: () => resolve(),
+							failed: () => resolve(),
+						});
+					}),
+			),
+		);
+	}
+
 	/** Whether nothing is asked, running, draining, queued or to be tried again, in a session or in all. */
 	isIdle(key?: string): boolean {
 		if (key === undefined)

@@ -11,11 +11,27 @@ export class Entrance {
 	): Promise<Answer> {
 		const before = this.#last.get(key);
 		if (!before && !(checked instanceof Promise)) return enter(checked);
-		const entered = this.#wait(before, checked, enter);
-		const over = entered.then(
-			() => {},
-			() => {},
-		);
+		return this.#line(key, before, this.#wait(before, checked, enter));
+	}
+
+	/** As `pass`, but waits for nobody: a message that its schema cannot decide on holds up no reset (RQ-08). */
+	async overtake<Checked, Answer>(
+		key: string,
+		checked: Checked | Promise<Checked>,
+		enter: (checked: Checked) => Promise<Answer>,
+	): Promise<Answer> {
+		if (!(checked instanceof Promise)) return enter(checked);
+		const before = this.#last.get(key);
+		return this.#line(key, before, this.#wait(undefined, checked, enter));
+	}
+
+	/** Who comes later waits for this call and for those before it. */
+	async #line<Answer>(
+		key: string,
+		before: Promise<void> | undefined,
+		entered: Promise<{ answer: Promise<Answer> }>,
+	): Promise<Answer> {
+		const over = Promise.allSettled([before, entered]).then(() => {});
 		this.#last.set(key, over);
 		void over.then(() => {
 			if (this.#last.get(key) === over) this.#last.delete(key);

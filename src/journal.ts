@@ -44,8 +44,6 @@ export class Journal {
 	#scheduled = false;
 	#flushing: Promise<void> | null = null;
 	#waiters: { holds: () => boolean; done: () => void }[] = [];
-	#made = 0;
-	#finished = 0;
 	/** Set when nothing may be written any more. */
 	#stopped: TurnkeeperError | null = null;
 	#commits = 0;
@@ -60,7 +58,6 @@ export class Journal {
 
 	add(turn: Turn): void {
 		turn.session.pending += 1;
-		this.#made += 1;
 		this.#open.push(turn);
 		this.#schedule();
 	}
@@ -85,12 +82,6 @@ export class Journal {
 	/** Resolves when nothing of this session waits for a commit. */
 	settled(session: LiveSession): Promise<void> {
 		return this.#when(() => session.pending === 0);
-	}
-
-	/** Resolves when every turn that was made before this call holds or has failed. */
-	caughtUp(): Promise<void> {
-		const made = this.#made;
-		return this.#when(() => this.#finished >= made);
 	}
 
 	/** Nothing is written from now on: what is open fails. */
@@ -259,7 +250,6 @@ export class Journal {
 	#fail(session: LiveSession, turns: readonly Turn[], cause: unknown): void {
 		const above = this.#open.filter((turn) => turn.session === session);
 		this.#open = this.#open.filter((turn) => turn.session !== session);
-		this.#finished += turns.length + above.length;
 		session.drop();
 		const error =
 			cause instanceof TurnkeeperError && cause.code === "STORE_LOCKED"
@@ -281,7 +271,6 @@ export class Journal {
 				if (session.uncommittedMessages.get(message.messageId) === message)
 					session.uncommittedMessages.delete(message.messageId);
 		}
-		this.#finished += turns.length;
 		this.#host.committed(turns);
 	}
 

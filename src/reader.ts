@@ -93,12 +93,10 @@ export async function readRuns(
 		(run) => generation === undefined || run.generation === generation,
 	);
 	const [, place = "live", at = "0"] =
-		/^(live|kept):(.*)$/s.exec(cursor ?? "live:0") ?? [];
+		/^(?:(live):(\d{1,9})|(kept):(.*))$/s
+			.exec(cursor ?? "live:0")
+			?.filter((part) => part !== undefined) ?? bad("cursor", cursor);
 	const from = place === "live" ? Number(at) : unsettled.length;
-	if (!Number.isSafeInteger(from) || (cursor && !/^(live|kept):/.test(cursor)))
-		throw invalid(
-			`cursor is ${shown(cursor)}; it must be the cursor of an earlier page of the same query`,
-		);
 	const live = unsettled.slice(from, from + limit);
 	if (from + live.length < unsettled.length)
 		return {
@@ -180,14 +178,17 @@ async function unsettledOf(
 	return loaded ? unsettledRuns(loaded.facts) : [];
 }
 
+function bad(name: string, value: unknown): never {
+	throw invalid(
+		`${name} is ${shown(value)}; it must be the ${name} of an earlier page of the same query`,
+	);
+}
+
 function checkPage<Query extends PageQuery>(
 	given: Query | undefined,
 ): Query & { limit: number } {
 	const query = checkOptions(given, "query");
 	const { cursor } = query;
-	if (cursor !== undefined && typeof cursor !== "string")
-		throw invalid(
-			`cursor is ${shown(cursor)}; it must be the cursor of an earlier page`,
-		);
+	if (cursor !== undefined && typeof cursor !== "string") bad("cursor", cursor);
 	return { ...query, limit: limitOf(query) };
 }

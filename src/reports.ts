@@ -44,8 +44,8 @@ export class Reports<Meta> {
 	/** A report without a key: the session is looked up by the run. */
 	async #find(report: LifecycleReport): Promise<Verdict> {
 		const engine = this.#engine;
-		// What was admitted or settled before this call is in the store when its turns are.
-		await engine.journal.caughtUp();
+		// What was asked before this call is in the registry or the store once it has been served.
+		await engine.barrier();
 		const named = [
 			...engine.registry.named(report.runId),
 			...(await engine.store.runsNamed(report.runId)),

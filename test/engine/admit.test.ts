@@ -53,7 +53,7 @@ for (const [kind, makeStore] of storeKinds)
 						lastOutcome: "completed",
 						startedAt: clock.now() - 20,
 						endedAt: clock.now(),
-						runtimeMs: 30,
+						runtimeMs: 20,
 						totalTokens: 7,
 					},
 				});
@@ -591,7 +591,7 @@ for (const [kind, makeStore] of storeKinds)
 					"neither end given",
 					{},
 					{},
-					{ startedAt: 10, endedAt: 40, runtimeMs: 40 },
+					{ startedAt: 10, endedAt: 40, runtimeMs: 30 },
 				],
 				[
 					"no start reported",
@@ -627,7 +627,7 @@ for (const [kind, makeStore] of storeKinds)
 					"only the end of the host",
 					{},
 					{ endedAt: 1500 },
-					{ startedAt: 10, endedAt: 1500, runtimeMs: 40 },
+					{ startedAt: 10, endedAt: 1500, runtimeMs: 30 },
 				],
 				[
 					"a host clock that stepped back",

@@ -177,7 +177,7 @@ for (const [kind, makeStore] of storeKinds)
 				const { runtime } = await start({
 					schemas: {
 						input,
-						meta: z.object({ model: z.string(), depth: z.number().optional() }),
+						meta: z.object({ model: z.string() }).catchall(z.number()),
 					},
 				});
 				await runtime.reset("k", { meta: { model: "m" } });

@@ -189,7 +189,7 @@ for (const [kind, makeStore] of storeKinds)
 				},
 			});
 			expect((await runtime.archive("k")).items).toMatchObject([
-				{ generation: 2, row: { status: "resetting" } },
+				{ generation: 2, row: { status: "idle", draining: 0 } },
 				{ generation: 1, row: { lastOutcome: "abandoned" } },
 			]);
 			first?.end();

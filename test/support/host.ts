@@ -35,9 +35,13 @@ export async function startHost(
 	const feed: RuntimeEvent[] = [];
 	runtime.subscribe((event) => feed.push(event));
 	onTestFinished(async () => {
-		const closed = runtime.close({ graceMs: 0 });
-		await clock.advance(0);
-		await closed;
+		let closed = false;
+		const closing = runtime.close({ graceMs: 0 }).finally(() => {
+			closed = true;
+		});
+		// A store that died under it is waited for as long as the runtime's own patience lasts.
+		while (!closed) await clock.advance(1000);
+		await closing;
 	});
 	await runtime.start();
 	return {
