@@ -222,7 +222,8 @@ class Embedded<Input, Output, Meta>
 		if (wasStarting) await this.#starting?.catch(() => {});
 		if (wasOpen) {
 			const end = engine.now() + graceMs;
-			const isOver = () => registry.size === 0 && engine.directory.busy().length === 0;
+			const isOver = () =>
+				registry.size === 0 && engine.directory.busy().length === 0;
 			if (runs === "await") await this.#within(end, isOver);
 			// What is about to begin is stopped as soon as it has.
 			engine.whileClosing = (live) => this.#stopOne(live, end);

@@ -12,7 +12,7 @@ import { errorText, TurnkeeperError } from "./errors.ts";
 import { Journal, type JournalHost } from "./journal.ts";
 import type { Logger } from "./logger.ts";
 import { Projection } from "./projection.ts";
-import { readRow, unsettledRuns } from "./reader.ts";
+import { readRow, refusalOf, unsettledRuns } from "./reader.ts";
 import { type LiveRun, Registry } from "./registry.ts";
 import type { LiveSession, Operation, SessionHost } from "./session.ts";
 import type { OpenStore, StoredRefusal } from "./store.ts";
@@ -211,9 +211,9 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 	}
 
 	/** Keeps and publishes the refusal of a report that no session was asked about. */
-	async refuse({ sessionKey, ...refusal }: StoredRefusal): Promise<void> {
-		await this.journal.refuse({ sessionKey, ...refusal });
-		this.projection.refusal(refusal);
+	async refuse(refusal: StoredRefusal): Promise<void> {
+		await this.journal.refuse(refusal);
+		this.projection.refusal(refusalOf(refusal));
 	}
 
 	overdue(live: LiveRun): void {
@@ -408,8 +408,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		for (const run of turn.runs) if (run.outcome !== null) projection.run(run);
 		const ended = endedBy(turn);
 		if (ended) projection.generation(ended as never);
-		for (const { sessionKey: _, ...refusal } of turn.refusals)
-			projection.refusal(refusal);
+		for (const refusal of turn.refusals) projection.refusal(refusalOf(refusal));
 	}
 
 	/** The live runs of a session see its committed facts, those of older generations their last ones. */

@@ -78,7 +78,7 @@ interface Kept<Item> {
 class Data {
 	readonly sessions = new Map<string, Session>();
 	readonly runsById = new Map<string, Kept<RunFacts>[]>();
-	refusals: Kept<StoredRefusal>[] = [];
+	readonly refusals = new Map<string, Kept<StoredRefusal>>();
 	#keys: readonly string[] | null = [];
 	#count = 0;
 
@@ -92,7 +92,11 @@ class Data {
 		check(batch, this.sessions);
 		// From here on nothing can fail.
 		for (const refusal of batch.refusals)
-			this.refusals.push({ n: this.#next(), item: refusal });
+			if (!this.refusals.has(refusal.refusalId))
+				this.refusals.set(refusal.refusalId, {
+					n: this.#next(),
+					item: refusal,
+				});
 		for (const write of batch.sessions) this.#write(write);
 	}
 
@@ -161,9 +165,8 @@ class Data {
 			if (left && left.length > 0) this.runsById.set(runId, left);
 			else this.runsById.delete(runId);
 		}
-		this.refusals = this.refusals.filter(
-			({ item }) => item.sessionKey !== sessionKey,
-		);
+		for (const [id, { item }] of this.refusals)
+			if (item.sessionKey === sessionKey) this.refusals.delete(id);
 	}
 }
 
@@ -277,7 +280,7 @@ class MemoryReader implements StoreReader {
 		const limit = limitOf(query);
 		const [before] = numbersIn(query.cursor, 1) ?? [Number.POSITIVE_INFINITY];
 		const { sessionKey } = query;
-		const found = this.data.refusals
+		const found = [...this.data.refusals.values()]
 			.filter(({ n }) => n < (before as number))
 			.filter(
 				({ item }) =>

@@ -22,7 +22,13 @@ import {
 	shown,
 } from "./arguments.ts";
 import { limitOf } from "./page.ts";
-import type { ListQuery, Page, PageQuery, StoreReader } from "./store.ts";
+import type {
+	ListQuery,
+	Page,
+	PageQuery,
+	StoredRefusal,
+	StoreReader,
+} from "./store.ts";
 
 /** Runs that an ended generation carries with it; `runs()` pages through all. */
 export const runsInArchive = 100;
@@ -132,8 +138,17 @@ export async function readRefusals(
 	const page = await store.refusals(query);
 	return {
 		...page,
-		items: page.items.map(({ sessionKey: _, ...refusal }) => refusal),
+		items: page.items.map(refusalOf),
 	};
+}
+
+/** A refusal without what the store keeps it by. */
+export function refusalOf({
+	refusalId: _id,
+	sessionKey: _key,
+	...refusal
+}: StoredRefusal): Refusal {
+	return refusal;
 }
 
 /** The live run and those that drain, newest first. */

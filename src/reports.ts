@@ -16,6 +16,7 @@ import { type RunFacts, ticketOf } from "../machines/run.ts";
 import { checkName, shown } from "./arguments.ts";
 import type { Engine } from "./engine.ts";
 import { errorText } from "./errors.ts";
+import { risingId } from "./ids.ts";
 import type { LiveSession, Operation } from "./session.ts";
 import type { StoredRefusal } from "./store.ts";
 import { rowAfter, type Turn } from "./turn.ts";
@@ -115,6 +116,7 @@ export class Reports<Meta> {
 		const engine = this.#engine;
 		const row = sessionKey ? await engine.committedRow(sessionKey) : null;
 		await engine.refuse({
+			refusalId: risingId(),
 			at: engine.now(),
 			verdict,
 			reason,
@@ -178,6 +180,7 @@ function refusalOf(
 	const { reply, before } = turn;
 	if (reply?.result !== "verdict" || reply.verdict === "applied") return null;
 	return {
+		refusalId: risingId(),
 		at,
 		verdict: reply.verdict,
 		reason: reply.reason,

@@ -72,6 +72,8 @@ export interface Batch {
 
 /** A refusal with the key it was filed under; null where no session was found. */
 export interface StoredRefusal extends Refusal {
+	/** Written once by this, however often its batch is tried. */
+	readonly refusalId: string;
 	readonly sessionKey: string | null;
 }
 

@@ -300,6 +300,7 @@ const message = record<StoredMessage>({
 });
 
 const refusal = record<StoredRefusal>({
+	refusalId: column,
 	sessionKey: column,
 	at: number,
 	verdict: oneOf<Refusal["verdict"]>({
@@ -367,4 +368,5 @@ export const messageBody = {
 	): StoredMessage => message.read(JSON.parse(body), columns),
 };
 
-export const refusalBody: Body<StoredRefusal, "sessionKey"> = bodyOf(refusal);
+export const refusalBody: Body<StoredRefusal, "sessionKey" | "refusalId"> =
+	bodyOf(refusal);

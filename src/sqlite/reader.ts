@@ -276,10 +276,11 @@ export class SqliteReader implements StoreReader {
 			const key = sessionKey === undefined ? [] : [stored(sessionKey)];
 			const found = this.all<{
 				id: number;
+				refusal_id: string;
 				session_key: string | null;
 				body: string;
 			}>(
-				`SELECT id, session_key, body FROM refusals WHERE id < ? ${ofKey} ORDER BY id DESC LIMIT ?`,
+				`SELECT id, refusal_id, session_key, body FROM refusals WHERE id < ? ${ofKey} ORDER BY id DESC LIMIT ?`,
 				before as number,
 				...key,
 				limit + 1,
@@ -289,7 +290,10 @@ export class SqliteReader implements StoreReader {
 				...page,
 				items: page.items.map((one) =>
 					this.#decoded(`refusal ${one.id}`, () =>
-						refusalBody.decode(one.body, { sessionKey: one.session_key }),
+						refusalBody.decode(one.body, {
+							refusalId: one.refusal_id,
+							sessionKey: one.session_key,
+						}),
 					),
 				),
 			};

@@ -72,6 +72,7 @@ export const migrations: readonly Migration[] = [
 
 			CREATE TABLE refusals (
 				id INTEGER PRIMARY KEY,
+				refusal_id TEXT NOT NULL UNIQUE,
 				session_key TEXT,
 				body TEXT NOT NULL
 			) STRICT;

@@ -94,8 +94,11 @@ export class Writer {
 	#refuse(refusal: StoredRefusal): void {
 		const { sessionKey } = refusal;
 		this.#db
-			.sql("INSERT INTO refusals (session_key, body) VALUES (?, ?)")
+			.sql(
+				"INSERT INTO refusals (refusal_id, session_key, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+			)
 			.run(
+				storable(refusal.refusalId),
 				sessionKey === null ? null : storable(sessionKey),
 				refusalBody.encode(refusal),
 			);

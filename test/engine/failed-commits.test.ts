@@ -57,6 +57,21 @@ for (const [kind, makeStore] of storeKinds)
 			expect(await runtime.get("k")).toMatchObject({ version: 1 });
 		});
 
+		test("the refusal of a report is filed once, also if its commit failed after it took effect", async () => {
+			const { runtime, store } = await start();
+			await runtime.send("k", "hello");
+			for (const key of [{}, { sessionKey: "k" }]) {
+				store.faults.push("after");
+				const verdict = await runtime.report({
+					runId: "nobody",
+					phase: "start",
+					...key,
+				});
+				expect(verdict.verdict).toBe("unknown");
+			}
+			expect((await runtime.refusals()).items).toHaveLength(2);
+		});
+
 		test("the end of a run is kept and tried again until it is committed", async () => {
 			const { runtime, store, scripted, clock } = await start();
 			const { settled } = await runtime.send("k", "hello");

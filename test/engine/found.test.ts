@@ -430,12 +430,10 @@ for (const [kind, makeStore] of storeKinds)
 				const dead = await deathsOf(async () => {
 					const patched = runtime.patch("k", { a: 1 }).catch(() => {});
 					await turns();
-					const second = runtime
-						.send("k", "again", { messageId: "m2" })
-						.then(
-							({ disposition }) => disposition,
-							({ code }) => code,
-						);
+					const second = runtime.send("k", "again", { messageId: "m2" }).then(
+						({ disposition }) => disposition,
+						({ code }) => code,
+					);
 					await turns();
 					(fail as unknown as () => void)();
 					for (let i = 0; i < gap; i++) await null;

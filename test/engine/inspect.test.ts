@@ -1,11 +1,18 @@
 /** `inspect`: what XState's own inspectors see, of committed state alone. */
 import { describe, expect, test } from "vitest";
-import type { InspectionEvent } from "xstate";
+import type { AnyActorRef, InspectionEvent } from "xstate";
 import { FaultyStore } from "../support/faulty-store.ts";
 import { codeOf, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
 import { turns } from "../support/virtual-clock.ts";
+
+/** The ids of the actors that an inspector was told of. */
+function actorsIn(events: readonly InspectionEvent[]): string[] {
+	return events.flatMap(({ type, actorRef }) =>
+		type === "@xstate.actor" ? [(actorRef as AnyActorRef).id] : [],
+	);
+}
 
 /** `event → state` of each snapshot that an inspector was shown. */
 function steps(events: readonly InspectionEvent[]): string[] {
@@ -29,10 +36,7 @@ for (const [kind, makeStore] of storeKinds)
 			scripted.last.end();
 			await settled;
 			await runtime.reset("k");
-			const actors = events
-				.filter(({ type }) => type === "@xstate.actor")
-				.map(({ actorRef }) => (actorRef as { id: string }).id);
-			expect(actors).toEqual(["k", "generation 1"]);
+			expect(actorsIn(events)).toEqual(["k", "generation 1"]);
 			expect(new Set(events.map(({ rootId }) => rootId)).size).toBe(1);
 			const seen = steps(events);
 			for (const step of [
@@ -84,12 +88,7 @@ for (const [kind, makeStore] of storeKinds)
 			await runtime.reset("b");
 			const first: InspectionEvent[] = [];
 			runtime.inspect((event) => first.push(event));
-			expect(
-				first
-					.filter(({ type }) => type === "@xstate.actor")
-					.map(({ actorRef }) => (actorRef as { id: string }).id)
-					.sort(),
-			).toEqual(["a", "b", "generation 1"]);
+			expect(actorsIn(first).sort()).toEqual(["a", "b", "generation 1"]);
 			expect(steps(first)).toContain('xstate.init → "running"');
 			expect(steps(first)).toContain('xstate.init → "idle"');
 			const count = first.length;

@@ -195,7 +195,18 @@ for (const [kind, makeStore] of storeKinds)
 				expect(
 					await runtime.send("k", 2, { expect: { sessionId: "S1" } }),
 				).toMatchObject({
-					row: { ...before, status: "running", version: 8 },
+					row: {
+						status: "running",
+						generation: before?.generation,
+						sessionId: "S2",
+						meta: before?.meta,
+						inputTokens: 3,
+						outputTokens: 4,
+						lastOutcome: "failed",
+						lastError: "no model",
+						createdAt: before?.createdAt,
+						version: (before?.version as number) + 1,
+					},
 				});
 				scripted.last.end();
 				await runtime.whenIdle();

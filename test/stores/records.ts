@@ -101,11 +101,14 @@ export function endedOf(
 	};
 }
 
+let refused = 0;
+
 export function refusalOf(
 	sessionKey: string | null,
 	reason: string,
 ): StoredRefusal {
 	return {
+		refusalId: `refusal of the ${++refused}`,
 		sessionKey,
 		at,
 		verdict: "unknown",
@@ -302,6 +305,7 @@ export const fullMessage = (
 	});
 
 export const fullRefusal = (sessionKey: string): StoredRefusal => ({
+	refusalId: "refusal 1",
 	sessionKey,
 	at: at + 4,
 	verdict: "refused",
