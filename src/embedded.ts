@@ -3,7 +3,6 @@ import type { InspectionEvent, Observer } from "xstate";
 import type { SessionRow } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import type { LifecycleReport } from "../machines/report.ts";
-import { ticketOf } from "../machines/run.ts";
 import {
 	checkChoice,
 	checkMethods,
@@ -14,20 +13,13 @@ import {
 	invalid,
 	shown,
 } from "./arguments.ts";
+import { recover, takeNext } from "./boot.ts";
 import { Commands } from "./commands.ts";
 import { type Config, configOf } from "./config.ts";
 import { Engine } from "./engine.ts";
 import { Entrance } from "./entrance.ts";
-import { RunAborted } from "./errors.ts";
 import { Intake } from "./intake.ts";
-import {
-	readArchive,
-	readList,
-	readRefusals,
-	readRuns,
-	unsettledRuns,
-} from "./reader.ts";
-import type { LiveRun } from "./registry.ts";
+import { readArchive, readList, readRefusals, readRuns } from "./reader.ts";
 import { Reports } from "./reports.ts";
 import type {
 	AdmitOptions,
@@ -40,7 +32,8 @@ import type {
 	SendOptions,
 	StopOptions,
 } from "./runtime.ts";
-import { type ListQuery, type PageQuery, UnreadableSession } from "./store.ts";
+import { stopRuns } from "./shutdown.ts";
+import type { ListQuery, PageQuery } from "./store.ts";
 import { rowAfter } from "./turn.ts";
 
 /**
@@ -63,9 +56,6 @@ export function createSessionRuntime<
 ): EmbeddedRuntime<Input, Output, Meta> {
 	return new Embedded(configOf(options));
 }
-
-/** How long `close` waits for the last commits once the grace period is over, in ms. */
-const lastCommitMs = 1000;
 
 class Embedded<Input, Output, Meta>
 	implements EmbeddedRuntime<Input, Output, Meta>
@@ -94,7 +84,10 @@ class Embedded<Input, Output, Meta>
 		this.#commands = new Commands(this.#engine, config, entrance);
 	}
 
-	start(): Promise<this> {
+	async start(): Promise<this> {
+		const { state } = this.#engine;
+		if (state !== "new" && state !== "starting" && state !== "open")
+			throw this.#engine.refusal("start");
 		this.#starting ??= this.#start().catch((error) => {
 			// It may be tried again.
 			this.#starting = null;
@@ -114,91 +107,20 @@ class Embedded<Input, Output, Meta>
 		try {
 			engine.open(await this.#config.store.open({ name: "turnkeeper" }));
 			goOn();
-			const waiting = await this.#recover(goOn);
+			const waiting = await recover(engine, goOn);
 			engine.state = "open";
-			for (const key of waiting) this.#takeNext(key);
+			for (const key of waiting) takeNext(engine, key);
 			engine.projection.refresh(
 				(key) => engine.committedRow(key) as Promise<SessionRow<Meta> | null>,
 			);
 			return this;
 		} catch (error) {
+			engine.giveUp();
 			engine.directory.clear();
 			await engine.release();
 			if (engine.state === "starting") engine.state = "new";
 			throw error;
 		}
-	}
-
-	/** Settles what the last process left, and answers with the keys on which messages wait. */
-	async #recover(goOn: () => void): Promise<readonly string[]> {
-		const { store } = this.#engine;
-		const waiting: string[] = [];
-		let cursor: string | null = null;
-		do {
-			const page: Awaited<ReturnType<typeof store.unsettled>> =
-				await store.unsettled(cursor === null ? {} : { cursor });
-			await Promise.all(
-				page.items.map(async (key) => {
-					if (await this.#settleDead(key)) waiting.push(key);
-				}),
-			);
-			goOn();
-			cursor = page.cursor;
-		} while (cursor !== null);
-		return waiting;
-	}
-
-	/** Its runs died with their process. True: messages wait. */
-	async #settleDead(key: string): Promise<boolean> {
-		const engine = this.#engine;
-		for (;;) {
-			const { promise, resolve, reject } = Promise.withResolvers<{
-				left: boolean;
-				queued: boolean;
-			}>();
-			engine.post(key, {
-				event: ({ facts }) => {
-					const [dead] = unsettledRuns(facts);
-					const at = engine.now();
-					return dead
-						? {
-								type: "settled",
-								at,
-								ticket: ticketOf(dead),
-								end: { at, outcome: "interrupted" },
-							}
-						: null;
-				},
-				committed: ({ after }) =>
-					resolve({
-						left: unsettledRuns(after).length > 0,
-						queued: after.queue.length > 0,
-					}),
-				failed: reject,
-			});
-			try {
-				const { left, queued } = await promise;
-				if (!left) return queued;
-			} catch (error) {
-				// One row that cannot be read is no reason to serve nobody: it can be reset.
-				if (!(error instanceof UnreadableSession)) throw error;
-				engine.projection.trouble(error);
-				return false;
-			}
-		}
-	}
-
-	#takeNext(key: string): void {
-		const engine = this.#engine;
-		if (!this.#config.execute) return;
-		engine.keep(key, {
-			event: ({ facts }) => ({
-				type: "take",
-				at: engine.now(),
-				grant: engine.grant(facts),
-			}),
-			committed: () => {},
-		});
 	}
 
 	async close(options?: {
@@ -215,76 +137,18 @@ class Embedded<Input, Output, Meta>
 
 	async #close(runs: "abort" | "await", graceMs: number): Promise<void> {
 		const engine = this.#engine;
-		const { registry, waiting } = engine;
 		const wasOpen = engine.state === "open";
 		const wasStarting = engine.state === "starting";
 		if (engine.state !== "lost") engine.state = "closing";
 		if (wasStarting) await this.#starting?.catch(() => {});
-		if (wasOpen) {
-			const end = engine.now() + graceMs;
-			const isOver = () =>
-				registry.size === 0 && engine.directory.busy().length === 0;
-			if (runs === "await") await this.#within(end, isOver);
-			// What is about to begin is stopped as soon as it has.
-			engine.whileClosing = (live) => this.#stopOne(live, end);
-			for (const live of registry.all()) this.#stopOne(live, end);
-			await this.#within(end, isOver);
-			// Whoever has not stopped by now is abandoned; a store that does not answer is not waited for.
-			for (const live of registry.all()) engine.overdue(live);
-			await this.#within(engine.now() + lastCommitMs, isOver);
-		}
+		if (wasOpen) await stopRuns(engine, runs, graceMs);
 		if (engine.state !== "lost") engine.state = "closed";
 		engine.giveUp();
-		waiting.failAll(engine.refusal("wait"));
+		engine.waiting.failAll(engine.refusal("wait"));
 		this.#intake.interrupt();
-		registry.clear();
+		engine.registry.clear();
 		engine.directory.clear();
 		await engine.release();
-	}
-
-	/** Resolves when it holds, or when the time is up. */
-	async #within(end: number, holds: () => boolean): Promise<void> {
-		const over = new AbortController();
-		const { clock } = this.#config;
-		const timer = clock.setTimeout(
-			() => over.abort(),
-			Math.max(0, end - this.#engine.now()),
-		);
-		await this.#engine.waiting.idle(holds, over.signal).catch(() => {});
-		clock.clearTimeout(timer);
-	}
-
-	#stopOne(live: LiveRun, deadline: number): void {
-		const engine = this.#engine;
-		const { ticket } = live;
-		const reason = "the runtime is closing";
-		live.stoppedBy ??= "shutdown";
-		engine.keep(ticket.sessionKey, {
-			event: ({ facts }) => {
-				const at = engine.now();
-				const end = { at, outcome: "interrupted" } as const;
-				if (live.driver === "host")
-					return {
-						type: "settled",
-						at,
-						ticket: live.ticket,
-						end: { ...end, stoppedBy: "shutdown" },
-					};
-				return facts.run && live.is(facts.run)
-					? {
-							type: "abort",
-							at,
-							cause: "shutdown",
-							reason,
-							deadline,
-							queued: "keep",
-						}
-					: null;
-			},
-			committed: () => {},
-		});
-		// The run itself is told at once, whatever the store says.
-		live.abort(new RunAborted("shutdown", reason));
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 /** `import`: sessions of an earlier system. */
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { restart } from "../support/restart.ts";
+import { close } from "../support/restart.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 
@@ -41,10 +41,8 @@ for (const [kind, makeStore] of storeKinds)
 			};
 			expect(await host.runtime.get("k")).toMatchObject(row);
 			expect(host.feedRow("k")).toMatchObject(row);
-			const { runtime, scripted } = await restart(host).then(async (next) => {
-				await next.runtime.close();
-				return startScripted(host.store);
-			});
+			await close(host);
+			const { runtime, scripted } = await startScripted(host.store);
 			expect(await runtime.get("k")).toMatchObject(row);
 			const { settled, ticket } = await runtime.send("k", "hello");
 			expect(ticket).toMatchObject({ sessionId: "S1", generation: 1 });

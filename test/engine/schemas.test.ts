@@ -3,7 +3,7 @@ import { createSessionRuntime, type SessionStore } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { silent } from "../support/host.ts";
-import { restart } from "../support/restart.ts";
+import { close } from "../support/restart.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
@@ -110,12 +110,10 @@ for (const [kind, makeStore] of storeKinds)
 				await host.runtime.send("k", "running");
 				const { messageId } = await host.runtime.send("k", { text: 5 });
 				await host.runtime.send("k", { text: "hello" });
-				const { runtime, scripted, feed } = await restart(host).then(
-					async (next) => {
-						await next.runtime.close();
-						return startScripted(host.store, { schemas: { input: text } });
-					},
-				);
+				await close(host);
+				const { runtime, scripted, feed } = await startScripted(host.store, {
+					schemas: { input: text },
+				});
 				await turns();
 				expect(scripted.runs).toHaveLength(1);
 				expect(scripted.last.run.messages).toMatchObject([
@@ -131,7 +129,7 @@ for (const [kind, makeStore] of storeKinds)
 							/input of message ".*" is refused by its schema: text/,
 						),
 					},
-					{ outcome: "interrupted" },
+					{ outcome: "abandoned", stoppedBy: "shutdown" },
 				]);
 				expect(feed).toContainEqual(
 					expect.objectContaining({

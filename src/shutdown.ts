@@ -1,0 +1,78 @@
+/** Owns how runs are brought to their end when the runtime closes: told, given their grace period, then abandoned. Never waits for ever. */
+import type { Engine } from "./engine.ts";
+import { RunAborted } from "./errors.ts";
+import type { LiveRun } from "./registry.ts";
+
+const reason = "the runtime is closing";
+
+/** How long the last commits are waited for once the grace period is over, in ms. */
+const lastCommitMs = 1000;
+
+/** Stops or awaits what runs. Host-driven runs settle 'interrupted' at once when it comes to stopping. */
+export async function stopRuns<Meta>(
+	engine: Engine<Meta>,
+	runs: "abort" | "await",
+	graceMs: number,
+): Promise<void> {
+	const { registry, directory } = engine;
+	const end = engine.now() + graceMs;
+	const isOver = () => registry.size === 0 && directory.busy().length === 0;
+	if (runs === "await") await within(engine, end, isOver);
+	// What is about to begin is stopped as soon as it has.
+	engine.whileClosing = (live) => stopOne(engine, live, end);
+	for (const live of registry.all()) stopOne(engine, live, end);
+	await within(engine, end, isOver);
+	// Whoever has not stopped by now is abandoned; a store that does not answer is not waited for.
+	for (const live of registry.all()) engine.overdue(live);
+	await within(engine, engine.now() + lastCommitMs, isOver);
+}
+
+/** Resolves when it holds, or when the time is up. */
+async function within<Meta>(
+	engine: Engine<Meta>,
+	end: number,
+	holds: () => boolean,
+): Promise<void> {
+	const over = new AbortController();
+	const { clock } = engine.options;
+	const timer = clock.setTimeout(
+		() => over.abort(),
+		Math.max(0, end - engine.now()),
+	);
+	await engine.waiting.idle(holds, over.signal).catch(() => {});
+	clock.clearTimeout(timer);
+}
+
+function stopOne<Meta>(
+	engine: Engine<Meta>,
+	live: LiveRun,
+	deadline: number,
+): void {
+	live.stoppedBy ??= "shutdown";
+	engine.keep(live.ticket.sessionKey, {
+		event: ({ facts }) => {
+			const at = engine.now();
+			if (live.driver === "host")
+				return {
+					type: "settled",
+					at,
+					ticket: live.ticket,
+					end: { at, outcome: "interrupted", stoppedBy: "shutdown" },
+				};
+			const isLive = facts.run !== null && live.is(facts.run);
+			return isLive
+				? {
+						type: "abort",
+						at,
+						cause: "shutdown",
+						reason,
+						deadline,
+						queued: "keep",
+					}
+				: null;
+		},
+		committed: () => {},
+	});
+	// The run itself is told at once, whatever the store says.
+	live.abort(new RunAborted("shutdown", reason));
+}
