@@ -18,11 +18,12 @@ export async function recover<Meta>(
 	do {
 		const page: Awaited<ReturnType<typeof store.unsettled>> =
 			await store.unsettled(cursor === null ? {} : { cursor });
-		await Promise.all(
+		const settled = await Promise.allSettled(
 			page.items.map(async (key) => {
 				if (await settleDead(engine, key)) waiting.push(key);
 			}),
 		);
+		for (const one of settled) if (one.status === "rejected") throw one.reason;
 		goOn();
 		cursor = page.cursor;
 	} while (cursor !== null);

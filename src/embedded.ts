@@ -5,7 +5,6 @@ import type { JsonValue } from "../machines/json.ts";
 import type { LifecycleReport } from "../machines/report.ts";
 import {
 	checkChoice,
-	checkMethods,
 	checkMs,
 	checkName,
 	checkOptions,
@@ -266,7 +265,7 @@ class Embedded<Input, Output, Meta>
 		return engine.projection.atom(sessionKey, () => {
 			const session = engine.directory.find(sessionKey);
 			if (session?.committed) return session.row as SessionRow<Meta> | null;
-			return this.#isServing
+			return this.#engine.isServing
 				? (engine.committedRow(sessionKey) as Promise<SessionRow<Meta> | null>)
 				: null;
 		});
@@ -275,8 +274,7 @@ class Embedded<Input, Output, Meta>
 	inspect(
 		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
 	) {
-		if (typeof observer !== "function")
-			checkMethods(observer, "observer", ["next"]);
+		if (typeof observer !== "function") checkObserver(observer);
 		return this.#engine.inspect(observer);
 	}
 
@@ -291,22 +289,24 @@ class Embedded<Input, Output, Meta>
 			queued += committed.queue.length;
 			draining += committed.draining.length;
 		}
-		const counted = this.#isServing
+		const counted = this.#engine.isServing
 			? this.#engine.journal.stats
 			: { commits: 0, rowsPerCommit: 0, commitMs: { p50: 0, p99: 0 } };
 		return { resident: directory.size, running, queued, draining, ...counted };
 	}
 
-	get #isServing(): boolean {
-		const { state } = this.#engine;
-		return state === "open" || state === "closing";
-	}
-
 	#mustRead(call: string): void {
-		if (!this.#isServing) throw this.#engine.refusal(call);
+		if (!this.#engine.isServing) throw this.#engine.refusal(call);
 	}
 
 	#mustServe(call: string): void {
 		if (this.#engine.state !== "open") throw this.#engine.refusal(call);
 	}
+}
+
+function checkObserver(observer: unknown): void {
+	if (typeof observer !== "object" || observer === null)
+		throw invalid(
+			`observer is ${shown(observer)}; it must be a function, or an object with next()`,
+		);
 }

@@ -107,6 +107,10 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		return this.#store;
 	}
 
+	get isServing(): boolean {
+		return this.state === "open" || this.state === "closing";
+	}
+
 	get journal(): Journal {
 		return this.#journal as Journal;
 	}
@@ -267,8 +271,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 	}
 
 	hydrated(session: LiveSession): void {
-		if (this.state === "open" || this.state === "closing")
-			this.#settleOrphans(session);
+		if (this.isServing) this.#settleOrphans(session);
 		if (this.inspected) this.#announce(session, [...this.#inspectors]);
 	}
 
@@ -334,8 +337,8 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 			if (kept) this.#again(session.key, turn.operation, kept);
 			else turn.operation.failed(error);
 		}
-		// Read again at once: what is live in it must not be out of sight.
-		if (!this.#isOver)
+		// Read again at once: what is live in it must not be out of sight. While the runtime starts, the start itself fails.
+		if (this.isServing)
 			this.keep(session.key, { event: () => null, committed() {} });
 		this.directory.settle(session);
 		this.waiting.rest();

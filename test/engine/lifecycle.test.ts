@@ -439,7 +439,8 @@ for (const [kind, makeStore] of storeKinds)
 				await turns();
 				store.broken = true;
 				const closing = runtime.close({ graceMs: 100 });
-				await clock.advance(100);
+				// The grace period, and a second for the last commits.
+				await clock.advance(1100);
 				expect(await now(closing)).toBeUndefined();
 				expect(await settled).toMatchObject({ outcome: "interrupted" });
 				expect(await waiting).toBe("RUNTIME_CLOSED");
