@@ -57,7 +57,7 @@ export function checkOptionalName(
 export function checkMs(value: unknown, name: string): number {
 	if (!Number.isFinite(value) || (value as number) < 0)
 		throw invalid(
-			`${name} is ${shown(value)}; it must be milliseconds, 0 or more, and finite`,
+			`${name} is ${shown(value)}; it must be milliseconds, 0 or more`,
 		);
 	return value as number;
 }

@@ -1,7 +1,7 @@
 /** Owns `turnkeeper import`: sessions of an earlier system, one JSON object a line, into a store file that it owns while it works. */
 import { createReadStream } from "node:fs";
 import { notJson } from "../../machines/json.ts";
-import { checkCount, checkMs, checkName, shown } from "../arguments.ts";
+import { checkMs, checkName, checkTokens, shown } from "../arguments.ts";
 import { createSessionRuntime } from "../embedded.ts";
 import { errorText } from "../errors.ts";
 import type { Logger } from "../logger.ts";
@@ -127,7 +127,7 @@ function checkUsage(usage: unknown): void {
 	const given = usage as Readonly<Record<string, unknown>>;
 	for (const field of ["inputTokens", "outputTokens"])
 		if (given[field] !== undefined && given[field] !== 0)
-			checkCount(given[field], `usage.${field}`);
+			checkTokens(given[field], `usage.${field}`);
 }
 
 function describe(answer: {

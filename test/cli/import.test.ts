@@ -117,7 +117,7 @@ describe("turnkeeper import", () => {
 			expect.stringMatching(/^line 2 is not JSON/),
 			"line 3: sessionId is undefined; it must be a string",
 			'line 4: sessionKey is "a\\u0007b"; it must not have control characters',
-			"line 5: usage.inputTokens is -1; it must be a whole number, 1 or more",
+			"line 5: usage.inputTokens is -1; it must be a number, 0 or more",
 			"line 6: usage is 7; it must be an object with inputTokens and outputTokens",
 			'line 7: createdAt is "today"; it must be milliseconds, 0 or more',
 			"line 8: this is []; a session must be an object with sessionKey and sessionId",

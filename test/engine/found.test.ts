@@ -6,6 +6,7 @@ import {
 	type StoreReader,
 } from "turnkeeper";
 import { describe, expect, test } from "vitest";
+import { CrashingStore } from "../support/crashing-store.ts";
 import { FaultyStore } from "../support/faulty-store.ts";
 import { Scripted, silent, startHost } from "../support/host.ts";
 import { now, wrong } from "../support/scripted-host.ts";
@@ -448,6 +449,51 @@ for (const [kind, makeStore] of storeKinds)
 				// What was decided on top of the failed turn falls with it; all else is served. Nothing hangs.
 				expect(["queued", "STORE_FAILED"]).toContain(answer);
 			}
+		});
+
+		test("a start that failed leaves nothing behind that the next one meets", async () => {
+			// 1 runs of a, b and c died with their process → 2 start(): one batch settles all three, its commit fails, a is given up first and
+			// start rejects; the store is released → 3 start() again, which works → 4 m1 is sent to b, and runs → 5 the journal of 2 comes back
+			// from asking for versions (the store is closed) and gives up its b: trouble on the feed about a commit that nobody asked for, its
+			// directory.settle(old b) deletes the new b by key (Directory.settle does not look whether it is the one in the map), so b's run is
+			// out of sight; and until then close() waits for the old b and c, which are in `restless` for ever.
+			const crashing = new CrashingStore(makeStore());
+			const { runtime: died } = await start({}, crashing);
+			for (const key of ["a", "b", "c"]) await died.send(key, "hello");
+			await crashing.crash();
+			const store = new FaultyStore(crashing);
+			store.broken = true;
+			const clock = new VirtualClock();
+			const scripted = new Scripted();
+			const runtime = createSessionRuntime<JsonValue>({
+				store,
+				clock,
+				logger: silent,
+				execute: scripted.execute,
+			});
+			await expect(runtime.start()).rejects.toMatchObject({
+				code: "STORE_FAILED",
+			});
+			store.broken = false;
+			const feed: string[] = [];
+			runtime.subscribe(({ type }) => feed.push(type));
+			await runtime.start();
+			const { settled } = await runtime.send("b", "hello");
+			await clock.advance(10_000);
+			expect(feed).not.toContain("trouble");
+			expect(runtime.stats()).toMatchObject({ running: 1 });
+			expect(await runtime.send("b", "second")).toMatchObject({
+				disposition: "queued",
+			});
+			scripted.last.end();
+			expect(await settled).toMatchObject({ outcome: "completed" });
+			scripted.last.end();
+			await turns();
+			expect(await runtime.get("b")).toMatchObject({
+				status: "ended",
+				queued: 0,
+			});
+			expect(await now(runtime.close())).toBeUndefined();
 		});
 
 		test("a second start while the first is under way joins it", async () => {

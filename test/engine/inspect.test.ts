@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { AnyActorRef, InspectionEvent } from "xstate";
 import { FaultyStore } from "../support/faulty-store.ts";
-import { codeOf, startScripted } from "../support/scripted-host.ts";
+import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
 import { turns } from "../support/virtual-clock.ts";
@@ -144,9 +144,11 @@ for (const [kind, makeStore] of storeKinds)
 			expect(events).toHaveLength(count);
 		});
 
-		test("an observer without `next` is fine", async () => {
+		test("takes nothing but a function or an observer", async () => {
 			const { runtime } = await start();
-			runtime.inspect({});
-			expect(await runtime.reset("k")).toMatchObject({ result: "done" });
+			for (const observer of [undefined, null, 5, "next", {}])
+				expect(() => runtime.inspect(wrong(observer))).toThrow(
+					expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+				);
 		});
 	});

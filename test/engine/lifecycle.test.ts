@@ -122,7 +122,7 @@ for (const [kind, makeStore] of storeKinds)
 			test("that fails in the middle of recovery gives the store back, and can be tried again", async () => {
 				const crashing = new CrashingStore(makeStore());
 				const dead = await startScripted(crashing);
-				for (const key of ["a", "b", "c"]) await dead.runtime.send(key, 1);
+				await dead.runtime.send("k", 1);
 				await crashing.crash();
 				const store = new FaultyStore(crashing);
 				store.broken = true;
@@ -132,11 +132,10 @@ for (const [kind, makeStore] of storeKinds)
 				await (await crashing.open({ name: "x" }))[Symbol.asyncDispose]();
 				store.broken = false;
 				await runtime.start();
-				for (const key of ["a", "b", "c"])
-					expect(await runtime.get(key)).toMatchObject({
-						status: "ended",
-						lastOutcome: "interrupted",
-					});
+				expect(await runtime.get("k")).toMatchObject({
+					status: "ended",
+					lastOutcome: "interrupted",
+				});
 				await runtime.close();
 			});
 
