@@ -5,6 +5,7 @@ import type { JsonValue } from "../machines/json.ts";
 import type { LifecycleReport } from "../machines/report.ts";
 import {
 	checkChoice,
+	checkMethods,
 	checkMs,
 	checkName,
 	checkOptions,
@@ -274,7 +275,8 @@ class Embedded<Input, Output, Meta>
 	inspect(
 		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
 	) {
-		if (typeof observer !== "function") checkObserver(observer);
+		if (typeof observer !== "function")
+			checkMethods(observer, "observer", ["next"]);
 		return this.#engine.inspect(observer);
 	}
 
@@ -302,11 +304,4 @@ class Embedded<Input, Output, Meta>
 	#mustServe(call: string): void {
 		if (this.#engine.state !== "open") throw this.#engine.refusal(call);
 	}
-}
-
-function checkObserver(observer: unknown): void {
-	if (typeof observer !== "object" || observer === null)
-		throw invalid(
-			`observer is ${shown(observer)}; it must be a function, or an object with next()`,
-		);
 }
