@@ -59,7 +59,7 @@ export class Commands<Input, Output, Meta> {
 		given?: ResetOptions<Meta>,
 	): Promise<Stopped<Meta>> {
 		const engine = this.#engine;
-		if (engine.state !== "open") throw engine.refusal("reset");
+		engine.mustBeOpen("reset");
 		const options = checkOptions(given);
 		const stop = this.#checkStop(sessionKey, options, "keep");
 		const messageId = checkOptionalName(options.messageId, "messageId");
@@ -71,6 +71,7 @@ export class Commands<Input, Output, Meta> {
 				messageId,
 				ends: true,
 				event: (facts) => {
+					engine.mustBeOpen("reset");
 					const common = stop();
 					const { hidden, generation, version } = facts;
 					// A reset that is stale asks the host for nothing.
@@ -86,6 +87,7 @@ export class Commands<Input, Output, Meta> {
 					return {
 						...common,
 						type: "reset",
+						grant: this.#engine.grant(facts),
 						sessionId: sessionId ?? (applies ? freshId() : ""),
 						meta: meta ?? (applies ? carried() : {}),
 					};
@@ -99,7 +101,7 @@ export class Commands<Input, Output, Meta> {
 		given?: StopOptions & { purge?: boolean },
 	): Promise<Stopped<Meta>> {
 		const engine = this.#engine;
-		if (engine.state !== "open") throw engine.refusal("delete");
+		engine.mustBeOpen("delete");
 		const options = checkOptions(given);
 		const stop = this.#checkStop(sessionKey, options, "drop");
 		const purge = checkFlag(options.purge, "purge");
@@ -131,18 +133,23 @@ export class Commands<Input, Output, Meta> {
 		const expect = checkExpectation(checkOptions(given).expect);
 		const schema = this.#config.schemas?.meta;
 		for (;;) {
-			if (engine.state !== "open") throw engine.refusal("patch");
+			engine.mustBeOpen("patch");
 			const seen = schema ? await this.#facts(sessionKey) : null;
 			if (schema && seen && !seen.hidden)
-				await checkSchema(schema, mergePatch(seen.meta, change), "meta");
+				await this.#entrance.guard(
+					checkSchema(schema, mergePatch(seen.meta, change), "meta"),
+				);
 			const turn = await this.#ask(sessionKey, {
-				event: () => ({
-					type: "patch",
-					at: engine.now(),
-					patch: change,
-					expect,
-					...(seen ? { seen: seen.meta } : {}),
-				}),
+				event: () => {
+					engine.mustBeOpen("patch");
+					return {
+						type: "patch",
+						at: engine.now(),
+						patch: change,
+						expect,
+						...(seen ? { seen: seen.meta } : {}),
+					};
+				},
 			});
 			// The fields changed while the schema looked at them: it looks again.
 			if (turn.reply?.result === "moved") continue;

@@ -18,8 +18,11 @@ import { Commands } from "./commands.ts";
 import { type Config, configOf } from "./config.ts";
 import { Engine } from "./engine.ts";
 import { Entrance } from "./entrance.ts";
+import { Executor } from "./executor.ts";
+import { Importer } from "./import.ts";
 import { Intake } from "./intake.ts";
 import { readArchive, readList, readRefusals, readRuns } from "./reader.ts";
+import { Receipts } from "./receipts.ts";
 import { Reports } from "./reports.ts";
 import type {
 	AdmitOptions,
@@ -65,6 +68,9 @@ class Embedded<Input, Output, Meta>
 	readonly #intake: Intake<Input, Output, Meta>;
 	readonly #reports: Reports<Meta>;
 	readonly #commands: Commands<Input, Output, Meta>;
+	readonly #importer: Importer<Input, Output, Meta>;
+	readonly #receipts = new Receipts<Output>();
+	readonly #entrance = new Entrance();
 	#starting: Promise<this> | null = null;
 	#closing: Promise<void> | null = null;
 
@@ -72,15 +78,27 @@ class Embedded<Input, Output, Meta>
 		this.#config = config;
 		this.#engine = new Engine<Meta>({
 			...config,
-			interrupted: () => this.#intake.interrupt(),
+			interrupted: () => this.#receipts.interrupt(),
 			execute: config.execute
-				? (live, start) => this.#intake.execute(live, start)
+				? (live, start) => executor.execute(live, start)
 				: null,
-			concluded: (turn) => this.#intake.conclude(turn),
+			concluded: (turn) =>
+				this.#receipts.conclude(
+					turn,
+					(run) => this.#engine.registry.get(run)?.output,
+				),
 		});
+		const executor = new Executor(this.#engine, config);
 		this.#reports = new Reports(this.#engine);
-		const entrance = new Entrance();
-		this.#intake = new Intake(this.#engine, config, this.#reports, entrance);
+		const entrance = this.#entrance;
+		this.#intake = new Intake(
+			this.#engine,
+			config,
+			this.#reports,
+			entrance,
+			this.#receipts,
+		);
+		this.#importer = new Importer(this.#engine, config, entrance);
 		this.#commands = new Commands(this.#engine, config, entrance);
 	}
 
@@ -115,7 +133,7 @@ class Embedded<Input, Output, Meta>
 			);
 			return this;
 		} catch (error) {
-			engine.giveUp();
+			engine.retries.giveUp();
 			engine.directory.clear();
 			await engine.release();
 			if (engine.state === "starting") engine.state = "new";
@@ -143,9 +161,10 @@ class Embedded<Input, Output, Meta>
 		if (wasStarting) await this.#starting?.catch(() => {});
 		if (wasOpen) await stopRuns(engine, runs, graceMs);
 		if (engine.state !== "lost") engine.state = "closed";
-		engine.giveUp();
+		engine.retries.giveUp();
 		engine.waiting.failAll(engine.refusal("wait"));
-		this.#intake.interrupt();
+		this.#entrance.close(engine.refusal("send"));
+		this.#receipts.interrupt();
 		engine.registry.clear();
 		engine.directory.clear();
 		await engine.release();
@@ -168,7 +187,7 @@ class Embedded<Input, Output, Meta>
 			| Iterable<ImportedSession<Meta>>
 			| AsyncIterable<ImportedSession<Meta>>,
 	) {
-		return this.#intake.import(rows);
+		return this.#importer.import(rows);
 	}
 
 	report(report: LifecycleReport) {
@@ -233,7 +252,7 @@ class Embedded<Input, Output, Meta>
 			throw invalid(`holds is ${shown(holds)}; it must be a function of a row`);
 		if (options.timeoutMs !== undefined)
 			checkMs(options.timeoutMs, "timeoutMs");
-		this.#mustServe("until");
+		this.#engine.mustBeOpen("until");
 		return (await this.#engine.waiting.row(
 			sessionKey,
 			() => this.#engine.committedRow(sessionKey),
@@ -249,7 +268,7 @@ class Embedded<Input, Output, Meta>
 	): Promise<void> {
 		if (sessionKey !== undefined) checkName(sessionKey, "sessionKey");
 		const signal = checkSignal(checkOptions(options).signal);
-		this.#mustServe("whenIdle");
+		this.#engine.mustBeOpen("whenIdle");
 		const engine = this.#engine;
 		return engine.waiting.idle(() => engine.isIdle(sessionKey), signal);
 	}
@@ -277,7 +296,8 @@ class Embedded<Input, Output, Meta>
 	) {
 		if (typeof observer !== "function")
 			checkMethods(observer, "observer", ["next"]);
-		return this.#engine.inspect(observer);
+		const { inspection, directory } = this.#engine;
+		return inspection.add(observer, directory.all());
 	}
 
 	stats(): RuntimeStats {
@@ -299,9 +319,5 @@ class Embedded<Input, Output, Meta>
 
 	#mustRead(call: string): void {
 		if (!this.#engine.isServing) throw this.#engine.refusal(call);
-	}
-
-	#mustServe(call: string): void {
-		if (this.#engine.state !== "open") throw this.#engine.refusal(call);
 	}
 }

@@ -1,20 +1,16 @@
-/**
- * Owns how decisions are carried out in one process: it hands events to sessions, and after each commit, in this order, publishes,
- * answers the callers, and lets admitted runs execute. Never decides: that is what machines/ does.
- */
-import type { InspectionEvent, Observer, Subscription } from "xstate";
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
 import { type RunFacts, ticketOf } from "../machines/run.ts";
-import { sessionMachine, stateOf } from "../machines/session.ts";
 import type { Clock } from "./clock.ts";
 import { Directory } from "./directory.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
+import { Inspection } from "./inspection.ts";
 import { Journal, type JournalHost } from "./journal.ts";
 import type { Logger } from "./logger.ts";
 import { Projection } from "./projection.ts";
 import { readRow, refusalOf, unsettledRuns } from "./reader.ts";
 import { type LiveRun, Registry } from "./registry.ts";
-import type { LiveSession, Operation, SessionHost } from "./session.ts";
+import { Retries } from "./retries.ts";
+import type { Doubt, LiveSession, Operation, SessionHost } from "./session.ts";
 import type { OpenStore, StoredRefusal } from "./store.ts";
 import {
 	endedBy,
@@ -55,16 +51,8 @@ export interface EngineOptions {
 	readonly interrupted: () => void;
 }
 
-/** An operation that nobody can repeat; `givenUp` is called if the runtime ends before it holds. */
-export interface KeptOperation
-	extends Omit<Operation, "failed" | "kept" | "intake"> {
-	givenUp?(): void;
-}
-
 /** Operations that may wait on one session. */
 const mailboxCapacity = 10_000;
-const firstRetryMs = 100;
-const longestRetryMs = 5000;
 
 export class Engine<Meta> implements SessionHost, JournalHost {
 	readonly options: EngineOptions;
@@ -72,23 +60,14 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 	readonly registry: Registry;
 	readonly projection: Projection<Meta>;
 	readonly waiting: Waiting;
+	readonly inspection: Inspection;
+	readonly retries: Retries;
 	readonly machine: LiveMachine;
 	state: EngineState = "new";
 	#store: OpenStore | null = null;
 	#journal: Journal | null = null;
 	#gathering: Turn | null = null;
-	#inspectors = new Set<Observer<InspectionEvent>>();
 	#lost: TurnkeeperError | null = null;
-	#kept = new WeakMap<Operation, KeptOperation>();
-	#tries = new WeakMap<Operation, number>();
-	#retries = new Map<
-		Operation,
-		{
-			readonly key: string;
-			readonly timer: unknown;
-			readonly kept: KeptOperation;
-		}
-	>();
 	/** Called with every run that becomes live while the runtime closes. */
 	whileClosing: (live: LiveRun) => void = () => {};
 
@@ -97,6 +76,10 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		const { clock, logger } = options;
 		this.projection = new Projection(logger);
 		this.waiting = new Waiting(clock);
+		this.inspection = new Inspection(logger);
+		this.retries = new Retries(clock, (key, operation) =>
+			this.post(key, operation),
+		);
 		this.registry = new Registry(clock, (live) => this.overdue(live));
 		this.directory = new Directory(this, clock, options);
 		this.machine = liveMachine(() => this.#gathering as Turn);
@@ -121,7 +104,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 
 	open(store: OpenStore): void {
 		this.#store = store;
-		this.#journal = new Journal(store, this, this.options.clock);
+		this.#journal = new Journal(store, this);
 	}
 
 	/** Gives the store back. */
@@ -129,6 +112,11 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		const store = this.#store;
 		this.#store = null;
 		await store?.[Symbol.asyncDispose]();
+	}
+
+	/** Asked at the call, and again when its turn has come: the runtime may close in between. */
+	mustBeOpen(call: string): void {
+		if (this.state !== "open") throw this.refusal(call);
 	}
 
 	/** What a call is told that comes when it cannot be served. */
@@ -162,22 +150,28 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		session.post(operation);
 	}
 
-	/** Posts an operation that nobody can repeat: it is tried until it is committed, or until nothing can be any more. */
-	keep(key: string, kept: KeptOperation): void {
-		if (this.#isOver) {
-			kept.givenUp?.();
-			return;
-		}
+	/**
+	 * Posts an operation that nobody can repeat: it is tried until it is committed. `givenUp` is called if the runtime ends before that.
+	 */
+	keep(
+		key: string,
+		kept: Omit<Operation, "failed" | "kept" | "intake">,
+		givenUp?: () => void,
+	): void {
 		const operation: Operation = {
 			...kept,
 			kept: true,
 			failed: (error) => {
+				if (this.#isOver) {
+					givenUp?.();
+					return;
+				}
 				this.projection.trouble(error);
-				this.#again(key, operation, kept);
+				this.retries.again(key, operation, givenUp);
 			},
 		};
-		this.#kept.set(operation, kept);
-		this.post(key, operation);
+		if (this.#isOver) givenUp?.();
+		else this.post(key, operation);
 	}
 
 	/** Resolves when every call that was made before this one has been served and committed. */
@@ -198,10 +192,8 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 
 	/** Whether nothing is asked, running, draining, queued or to be tried again, in a session or in all. */
 	isIdle(key?: string): boolean {
-		if (key === undefined)
-			return this.directory.isIdle && this.#retries.size === 0;
-		for (const retry of this.#retries.values())
-			if (retry.key === key) return false;
+		if (this.retries.waits(key)) return false;
+		if (key === undefined) return this.directory.isIdle;
 		return this.directory.find(key)?.atRest ?? true;
 	}
 
@@ -238,23 +230,10 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		return readRow(this.store, key);
 	}
 
-	inspect(
-		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
-	): Subscription {
-		const own: Observer<InspectionEvent> =
-			typeof observer === "function"
-				? { next: observer }
-				: { next: (event) => observer.next?.(event) };
-		this.#inspectors.add(own);
-		for (const session of this.directory.all())
-			if (session.actor) this.#announce(session, [own]);
-		return { unsubscribe: () => this.#inspectors.delete(own) };
-	}
-
 	// ── what a session needs
 
 	get inspected(): boolean {
-		return this.#inspectors.size > 0;
+		return this.inspection.isWatched;
 	}
 
 	gather(turn: Turn, act: () => void): void {
@@ -270,9 +249,29 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		return this.journal.settled(session);
 	}
 
+	cleared({ turns, error }: Doubt, holds: boolean): void {
+		// Callers were told that it failed; that it holds all the same is seen by everybody else.
+		const told = { event: () => null, committed() {}, failed() {} };
+		if (holds)
+			this.committed(
+				turns.map((turn) =>
+					turn.operation.kept
+						? turn
+						: {
+								...turn,
+								operation: told,
+								start: turn.start?.run.driver === "host" ? null : turn.start,
+							},
+				),
+			);
+		else
+			for (const { operation } of turns)
+				if (operation.kept) operation.failed(error);
+	}
+
 	hydrated(session: LiveSession): void {
 		if (this.isServing) this.#settleOrphans(session);
-		if (this.inspected) this.#announce(session, [...this.#inspectors]);
+		if (this.inspected) this.inspection.announce(session);
 	}
 
 	/** A committed run that nobody in this process drives: its admission held although its caller was told that it failed. */
@@ -333,9 +332,9 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		for (const turn of turns) {
 			// A stop fires its signal even if its commit fails.
 			for (const { run, stop } of turn.stops) this.registry.stop(run, stop);
-			const kept = this.#kept.get(turn.operation);
-			if (kept) this.#again(session.key, turn.operation, kept);
-			else turn.operation.failed(error);
+			// What may hold already must not be made again before that is known.
+			const waits = turn.operation.kept && session.doubt?.turns.includes(turn);
+			if (!waits) turn.operation.failed(error);
 		}
 		// Read again at once: what is live in it must not be out of sight. While the runtime starts, the start itself fails.
 		if (this.isServing)
@@ -352,7 +351,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		this.journal.stop(error);
 		for (const live of this.registry.all()) live.abort(error);
 		this.registry.clear();
-		this.giveUp();
+		this.retries.giveUp();
 		this.waiting.failAll(error);
 		this.options.interrupted();
 	}
@@ -361,33 +360,9 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		return this.state === "closed" || this.state === "lost";
 	}
 
-	#again(key: string, operation: Operation, kept: KeptOperation): void {
-		if (this.#isOver) {
-			kept.givenUp?.();
-			return;
-		}
-		const tries = this.#tries.get(operation) ?? 0;
-		this.#tries.set(operation, tries + 1);
-		const delay = Math.min(firstRetryMs * 2 ** tries, longestRetryMs);
-		const timer = this.options.clock.setTimeout(() => {
-			this.#retries.delete(operation);
-			this.post(key, operation);
-		}, delay);
-		this.#retries.set(operation, { key, timer, kept });
-	}
-
-	/** Nothing is tried again from now on. */
-	giveUp(): void {
-		for (const { timer, kept } of this.#retries.values()) {
-			this.options.clock.clearTimeout(timer);
-			kept.givenUp?.();
-		}
-		this.#retries.clear();
-	}
-
 	#publish(turn: Turn): void {
 		const { before, after, session } = turn;
-		for (const event of turn.inspection) this.#show(event);
+		for (const event of turn.inspection) this.inspection.show(event);
 		if (this.projection.isFollowed) this.#tell(turn);
 		if (after.version === before.version) return;
 		if (!this.projection.shows(session.key)) return;
@@ -484,45 +459,5 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 			},
 			committed: () => {},
 		});
-	}
-
-	/** An inspector that starts to look is told of the actors that are there, as they were last committed. */
-	#announce(
-		{ actor, committed }: LiveSession,
-		observers: readonly Observer<InspectionEvent>[],
-	): void {
-		if (!actor || !committed) return;
-		const rootId = actor.sessionId;
-		const tell = (event: object) =>
-			this.#show(event as InspectionEvent, observers);
-		tell({ type: "@xstate.actor", rootId, actorRef: actor });
-		tell({
-			type: "@xstate.snapshot",
-			rootId,
-			actorRef: actor,
-			event: { type: "xstate.init" },
-			snapshot: sessionMachine.resolveState({
-				value: stateOf(committed),
-				context: { facts: committed },
-			}),
-		});
-		for (const actorRef of Object.values(actor.getSnapshot().children))
-			if (actorRef) tell({ type: "@xstate.actor", rootId, actorRef });
-	}
-
-	#show(
-		event: InspectionEvent,
-		observers: Iterable<Observer<InspectionEvent>> = this.#inspectors,
-	): void {
-		for (const observer of [...observers]) {
-			try {
-				observer.next?.(event);
-			} catch (error) {
-				this.options.logger.error(
-					{ error },
-					`an inspector threw (${errorText(error)}); the others are told all the same`,
-				);
-			}
-		}
 	}
 }

@@ -2,6 +2,14 @@
 
 export class Entrance {
 	#last = new Map<string, Promise<void>>();
+	/** How to refuse those who wait. */
+	#waiting = new Set<(error: Error) => void>();
+
+	/** Whoever still waits is refused. */
+	close(error: Error): void {
+		for (const refuse of this.#waiting) refuse(error);
+		this.#waiting.clear();
+	}
 
 	/** Calls `enter` with what was checked: at once, or after all calls of that key that came before. */
 	async pass<Checked, Answer>(
@@ -45,9 +53,20 @@ export class Entrance {
 		checked: Checked | Promise<Checked>,
 		enter: (checked: Checked) => Promise<Answer>,
 	): Promise<{ answer: Promise<Answer> }> {
-		// Heard, so that a refusal that comes while others are before it is nobody's unhandled one.
-		if (checked instanceof Promise) checked.catch(() => {});
-		await before;
-		return { answer: enter(await checked) };
+		const ready = Promise.all([checked, before]).then(([first]) => first);
+		return { answer: enter(await this.guard(ready)) };
+	}
+
+	/** What a host's function comes to, or the refusal if the entrance closes first. */
+	async guard<Checked>(checked: Checked | Promise<Checked>): Promise<Checked> {
+		if (!(checked instanceof Promise)) return checked;
+		const { promise, resolve, reject } = Promise.withResolvers<Checked>();
+		this.#waiting.add(reject);
+		checked.then(resolve, reject);
+		try {
+			return await promise;
+		} finally {
+			this.#waiting.delete(reject);
+		}
 	}
 }

@@ -125,45 +125,48 @@ export class AdmittedHandle<Meta>
 		const { engine, live } = this;
 		const { ticket } = live;
 		let left: RunFacts | null = null;
+		// If the runtime ends first, it is settled at the next start like all that this process leaves behind.
 		return new Promise((resolve) => {
-			engine.keep(ticket.sessionKey, {
-				prepare: (session) => {
-					left = null;
-					if (isUnsettled(session, ticket)) return undefined;
-					return keptRun(engine, session, ticket).then((kept) => {
-						left = kept?.outcome === null ? kept : null;
-					});
+			engine.keep(
+				ticket.sessionKey,
+				{
+					prepare: (session) => {
+						left = null;
+						if (isUnsettled(session, ticket)) return undefined;
+						return keptRun(engine, session, ticket).then((kept) => {
+							left = kept?.outcome === null ? kept : null;
+						});
+					},
+					event: ({ facts }) => {
+						if (left) return null;
+						const at = engine.now();
+						return isReserved(facts, ticket)
+							? {
+									type: "abort",
+									at,
+									cause: "shutdown",
+									reason: "its host let it go",
+									deadline: at,
+									queued: "keep",
+									expect: { runId: ticket.runId },
+								}
+							: {
+									type: "settled",
+									at,
+									grant: engine.grant(facts),
+									ticket,
+									end: { at, outcome: "interrupted" },
+								};
+					},
+					amend: (turn) => {
+						if (!left) return;
+						const end = { at: engine.now(), outcome: "interrupted" } as const;
+						turn.runs = [stepRun(left, { type: "settle", end })];
+					},
+					committed: () => resolve(),
 				},
-				event: ({ facts }) => {
-					if (left) return null;
-					const at = engine.now();
-					return isReserved(facts, ticket)
-						? {
-								type: "abort",
-								at,
-								cause: "shutdown",
-								reason: "its host let it go",
-								deadline: at,
-								queued: "keep",
-								expect: { runId: ticket.runId },
-							}
-						: {
-								type: "settled",
-								at,
-								grant: engine.grant(facts),
-								ticket,
-								end: { at, outcome: "interrupted" },
-							};
-				},
-				amend: (turn) => {
-					if (!left) return;
-					const end = { at: engine.now(), outcome: "interrupted" } as const;
-					turn.runs = [stepRun(left, { type: "settle", end })];
-				},
-				committed: () => resolve(),
-				// At the next start it is settled like all that this process leaves behind.
-				givenUp: () => resolve(),
-			});
+				resolve,
+			);
 		});
 	}
 }

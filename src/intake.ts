@@ -1,7 +1,7 @@
-/** Owns what brings work in: `send`, `admit`, `import`. What it refuses it throws, because an unread refusal would be lost work. */
+/** Owns what brings work in: `send` and `admit`. What it refuses it throws, because an unread refusal would be lost work. */
 import { isDeepStrictEqual } from "node:util";
 import type { OverlapMode } from "../machines/events.ts";
-import type { Expectation, Message } from "../machines/facts.ts";
+import type { Expectation } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import { reservationOf } from "../machines/lifecycle.ts";
 import { type RunFacts, ticketOf } from "../machines/run.ts";
@@ -10,49 +10,39 @@ import {
 	checkExpectation,
 	checkFlag,
 	checkJson,
-	checkMs,
 	checkName,
 	checkOptionalName,
 	checkOptions,
 	checkSchema,
-	checkTokens,
-	copied,
 	invalid,
 	shown,
 } from "./arguments.ts";
 import { type Config, overlapModes } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
-import { errorText, isAbort, TurnkeeperError } from "./errors.ts";
-import { AdmittedHandle, ManagedHandle } from "./handles.ts";
+import { TurnkeeperError } from "./errors.ts";
+import { AdmittedHandle } from "./handles.ts";
 import { risingId } from "./ids.ts";
 import { unsettledRuns } from "./reader.ts";
+import { type Receipts, settledBy } from "./receipts.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
 import type {
 	AdmitOptions,
 	AdmittedRun,
-	ImportedSession,
 	SendOptions,
 	SendReceipt,
-	Settled,
 } from "./runtime.ts";
 import type { LiveSession } from "./session.ts";
 import type { StoredMessage } from "./store.ts";
 import { rowAfter, type Turn } from "./turn.ts";
-
-interface Settling<Output> {
-	readonly key: string;
-	readonly settled: PromiseWithResolvers<Settled<Output>>;
-}
 
 export class Intake<Input, Output, Meta> {
 	readonly #engine: Engine<Meta>;
 	readonly #config: Config<Input, Output, Meta>;
 	readonly #reports: Reports<Meta>;
 	readonly #entrance: Entrance;
-	/** How the messages of this process end, by message id, until they have; different sessions may use the same one. */
-	#settling = new Map<string, readonly Settling<Output>[]>();
+	readonly #receipts: Receipts<Output>;
 	#handles = new WeakMap<LiveRun, AdmittedHandle<Meta>>();
 
 	constructor(
@@ -60,11 +50,13 @@ export class Intake<Input, Output, Meta> {
 		config: Config<Input, Output, Meta>,
 		reports: Reports<Meta>,
 		entrance: Entrance,
+		receipts: Receipts<Output>,
 	) {
 		this.#engine = engine;
 		this.#config = config;
 		this.#reports = reports;
 		this.#entrance = entrance;
+		this.#receipts = receipts;
 	}
 
 	async send(
@@ -74,7 +66,7 @@ export class Intake<Input, Output, Meta> {
 	): Promise<SendReceipt<Output>> {
 		const engine = this.#engine;
 		const { schemas, execute, capacity } = this.#config;
-		if (engine.state !== "open") throw engine.refusal("send");
+		engine.mustBeOpen("send");
 		checkName(sessionKey, "sessionKey");
 		const options = checkOptions(how);
 		if (!execute)
@@ -138,7 +130,7 @@ export class Intake<Input, Output, Meta> {
 				event: ({ facts }) => {
 					if (known) return null;
 					// Whatever came in between: a closing runtime takes no further message.
-					if (engine.state !== "open") throw engine.refusal("send");
+					engine.mustBeOpen("send");
 					return {
 						type: "message",
 						at: engine.now(),
@@ -167,7 +159,7 @@ export class Intake<Input, Output, Meta> {
 		sessionKey: string,
 		given?: AdmitOptions<Meta>,
 	): Promise<AdmittedRun<Meta>> {
-		if (this.#engine.state !== "open") throw this.#engine.refusal("admit");
+		this.#engine.mustBeOpen("admit");
 		checkName(sessionKey, "sessionKey");
 		const options = checkOptions(given);
 		const reserve = checkFlag(options.reserve, "reserve");
@@ -208,10 +200,11 @@ export class Intake<Input, Output, Meta> {
 								}),
 						}),
 				event: ({ facts }) => {
-					if (engine.state !== "open") throw engine.refusal("admit");
+					engine.mustBeOpen("admit");
 					return {
 						type: "admit",
 						at: engine.now(),
+						grant: engine.grant(facts),
 						runId,
 						attempt,
 						sessionId: parts.givenSessionId ?? this.#firstSessionId(facts),
@@ -231,112 +224,6 @@ export class Intake<Input, Output, Meta> {
 				failed: reject,
 			});
 		});
-	}
-
-	async import(
-		rows:
-			| Iterable<ImportedSession<Meta>>
-			| AsyncIterable<ImportedSession<Meta>>,
-	): Promise<{ imported: number; skipped: readonly string[] }> {
-		if (this.#engine.state !== "open") throw this.#engine.refusal("import");
-		if (
-			typeof rows !== "object" ||
-			rows === null ||
-			!(Symbol.iterator in rows || Symbol.asyncIterator in rows)
-		)
-			throw invalid(
-				`rows is ${shown(rows)}; it must be an iterable of { sessionKey, sessionId, … }`,
-			);
-		const skipped: string[] = [];
-		const failures: unknown[] = [];
-		let imported = 0;
-		let batch: Promise<void>[] = [];
-		for await (const row of rows) {
-			batch.push(
-				this.#import(row).then(
-					(done) => {
-						if (done) imported += 1;
-						else skipped.push(row.sessionKey);
-					},
-					(error) => {
-						failures.push(error);
-					},
-				),
-			);
-			if (failures.length > 0) break;
-			if (batch.length < 1000) continue;
-			await Promise.all(batch);
-			batch = [];
-		}
-		await Promise.all(batch);
-		if (failures.length > 0) throw failures[0];
-		return { imported, skipped };
-	}
-
-	/** A turn's messages that left without a run, and those whose run settled. */
-	conclude(turn: Turn): void {
-		if (this.#settling.size === 0) return;
-		const { key } = turn.session;
-		for (const { messageId, fate } of turn.messages)
-			if (fate === "removed")
-				this.#settle(key, messageId, { ticket: null, outcome: "removed" });
-		for (const run of turn.runs) {
-			if (run.outcome === null || run.messageIds.length === 0) continue;
-			const output = this.#engine.registry.get(run)?.output;
-			for (const messageId of run.messageIds)
-				this.#settle(key, messageId, {
-					...settledBy(run),
-					...(output === undefined || run.outcome !== "completed"
-						? {}
-						: { output: output as Output }),
-				});
-		}
-	}
-
-	/** The runtime closed: what still waits did not end here. */
-	interrupt(): void {
-		for (const { settled } of [...this.#settling.values()].flat())
-			settled.resolve({ ticket: null, outcome: "interrupted" });
-		this.#settling.clear();
-	}
-
-	/** Runs the host's executor to its end, however it ends. */
-	execute(live: LiveRun, { messages }: NonNullable<Turn["start"]>): void {
-		void this.#run(live, messages).then((end) =>
-			this.#engine.settle(live, end),
-		);
-	}
-
-	async #run(
-		live: LiveRun,
-		messages: readonly Message[],
-	): Promise<{ outcome: "completed" | "failed"; error?: string }> {
-		const { execute, schemas } = this.#config;
-		try {
-			const inputs: Message<Input>[] = [];
-			for (const message of messages) {
-				// A copy: what the executor does to it is not done to what was accepted.
-				const input = copied(message.input);
-				const name = `input of message ${shown(message.messageId)}`;
-				inputs.push({
-					...message,
-					input: schemas
-						? await checkSchema(schemas.input, input, name)
-						: (input as Input),
-				});
-			}
-			const run = new ManagedHandle<Input, Meta>(this.#engine, live, inputs);
-			const output = await execute?.(run);
-			live.output = schemas?.output
-				? await checkSchema(schemas.output, output, "output")
-				: output;
-			return { outcome: "completed" };
-		} catch (error) {
-			// That a stopped run stopped is no error.
-			return live.isAborted && isAbort(error)
-				? { outcome: "failed" }
-				: { outcome: "failed", error: errorText(error) };
-		}
 	}
 
 	#firstSessionId(facts: LiveSession["facts"]): string {
@@ -385,7 +272,7 @@ export class Intake<Input, Output, Meta> {
 			messageId,
 			ticket: taken && turn.start ? ticketOf(turn.start.run) : null,
 			row: rowAfter(turn) as SendReceipt["row"],
-			settled: this.#follow(turn.session.key, messageId),
+			settled: this.#receipts.follow(turn.session.key, messageId),
 		};
 	}
 
@@ -416,78 +303,18 @@ export class Intake<Input, Output, Meta> {
 			};
 		const { key } = turn.session;
 		// Followed before the store is asked: the end may be committed while it answers.
-		const settled = this.#follow(key, messageId);
+		const settled = this.#receipts.follow(key, messageId);
 		if (run) {
 			const kept = await this.#engine.store.runsNamed(run.runId, key);
 			const ended = kept.find(
 				(one) => one.attempt === run.attempt && one.outcome !== null,
 			);
-			if (ended) this.#settle(key, messageId, settledBy(ended));
+			// While the run is in the registry its end is on its way, with its output.
+			if (ended && !this.#engine.registry.get(ended))
+				this.#receipts.settle(key, messageId, settledBy(ended));
 		}
 		return { ...receipt, settled };
 	}
-
-	#follow(key: string, messageId: string): Promise<Settled<Output>> {
-		const named = this.#settling.get(messageId);
-		const known = named?.find((one) => one.key === key);
-		if (known) return known.settled.promise;
-		const settled = Promise.withResolvers<Settled<Output>>();
-		const one = { key, settled };
-		this.#settling.set(messageId, named ? [...named, one] : [one]);
-		return settled.promise;
-	}
-
-	#settle(key: string, messageId: string, how: Settled<Output>): void {
-		const named = this.#settling.get(messageId);
-		if (!named) return;
-		named.find((one) => one.key === key)?.settled.resolve(how);
-		const others = named.filter((one) => one.key !== key);
-		if (others.length === 0) this.#settling.delete(messageId);
-		else this.#settling.set(messageId, others);
-	}
-
-	async #import(row: ImportedSession<Meta>): Promise<boolean> {
-		const engine = this.#engine;
-		if (engine.state !== "open") throw engine.refusal("import");
-		if (typeof row !== "object" || row === null)
-			throw invalid(
-				`an imported session is ${shown(row)}; it must be { sessionKey, sessionId, … }`,
-			);
-		const sessionKey = checkName(row.sessionKey, "sessionKey");
-		const sessionId = checkName(row.sessionId, "sessionId");
-		const meta =
-			row.meta === undefined ? {} : await this.#config.meta(row.meta);
-		const now = engine.now();
-		const createdAt = checkMs(row.createdAt ?? now, "createdAt");
-		const updatedAt = checkMs(row.updatedAt ?? createdAt, "updatedAt");
-		const usage = checkOptions(row.usage, "usage");
-		const inputTokens = checkTokens(usage.inputTokens, "usage.inputTokens");
-		const outputTokens = checkTokens(usage.outputTokens, "usage.outputTokens");
-		return new Promise((resolve, reject) => {
-			engine.post(sessionKey, {
-				event: () => ({
-					type: "import",
-					at: now,
-					sessionId,
-					meta,
-					inputTokens,
-					outputTokens,
-					createdAt,
-					updatedAt,
-				}),
-				committed: ({ reply }) => resolve(reply?.result === "done"),
-				failed: reject,
-			});
-		});
-	}
-}
-
-function settledBy(run: RunFacts): Settled<never> {
-	return {
-		ticket: ticketOf(run),
-		outcome: run.outcome as NonNullable<RunFacts["outcome"]>,
-		...(run.error === null ? {} : { error: run.error }),
-	};
 }
 
 /** Without prototypes that differ where the JSON does not. */

@@ -3,7 +3,6 @@
  * time, and whatever a turn asked for happens after its commit. A failed batch is tried again session by session, so that one bad
  * record fails one session. Never decides what a turn means.
  */
-import type { Clock } from "./clock.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import type { LiveSession } from "./session.ts";
 import type { OpenStore, SessionWrite, StoredRefusal } from "./store.ts";
@@ -31,13 +30,10 @@ interface Loose {
 /** Turns in one transaction; more wait for the next. */
 const largestBatch = 5000;
 const measured = 1000;
-const versionTries = 6;
-const versionRetryMs = 25;
 
 export class Journal {
 	#store: OpenStore;
 	#host: JournalHost;
-	#clock: Clock;
 	#open: Turn[] = [];
 	/** Refusals of reports that no session was asked about. */
 	#loose: Loose[] = [];
@@ -50,10 +46,9 @@ export class Journal {
 	#rows = 0;
 	#took: number[] = [];
 
-	constructor(store: OpenStore, host: JournalHost, clock: Clock) {
+	constructor(store: OpenStore, host: JournalHost) {
 		this.#store = store;
 		this.#host = host;
-		this.#clock = clock;
 	}
 
 	add(turn: Turn): void {
@@ -190,7 +185,7 @@ export class Journal {
 		}
 	}
 
-	/** After any failure the versions are read back, because a commit may fail after it took effect. */
+	/** After any failure the version is read back, because a commit may fail after it took effect; only what does not hold is tried again. */
 	async #retry(
 		session: LiveSession,
 		turns: readonly Turn[],
@@ -198,67 +193,62 @@ export class Journal {
 	): Promise<void> {
 		const change = write(session, turns);
 		let failure = cause;
-		try {
-			if (!change || (await this.#isUnwritten(change))) {
+		for (let isFirst = true; ; isFirst = false) {
+			const holds = change && (await this.#holds(change));
+			if (holds === "yes") return this.#conclude(turns);
+			if (holds === "lost" || holds === "unknown" || !isFirst)
+				return this.#fail(session, turns, failure, holds === "unknown");
+			try {
 				await this.#store.commit({
 					sessions: change ? [change] : [],
 					refusals: refusalsOf(turns),
 				});
-			}
-			this.#conclude(turns);
-			return;
-		} catch (error) {
-			failure = error;
-		}
-		try {
-			if (change?.facts && !(await this.#isUnwritten(change))) {
-				this.#conclude(turns);
-				return;
-			}
-		} catch (error) {
-			failure = error;
-		}
-		this.#fail(session, turns, failure);
-	}
-
-	/** Whether the store stands where the change begins. It may stand where the change ends; anywhere else, it is not ours. */
-	async #isUnwritten(change: SessionWrite): Promise<boolean> {
-		const found = await this.#versionOf(change.sessionKey);
-		if (found === change.baseVersion) return true;
-		if (change.facts && found === change.facts.version) return false;
-		const error = new TurnkeeperError(
-			"STORE_LOCKED",
-			`session ${JSON.stringify(change.sessionKey)} is at version ${found} in the store, which this owner never wrote (it wrote ${change.baseVersion}); another process has taken the store over`,
-		);
-		this.#host.lost(error);
-		throw error;
-	}
-
-	/** What holds must be known, or a change that took effect would be made again; so it is asked for more than once. */
-	async #versionOf(sessionKey: string): Promise<number> {
-		for (let tries = 1; ; tries++)
-			try {
-				return await this.#store.version(sessionKey);
+				return this.#conclude(turns);
 			} catch (error) {
-				if (tries === versionTries) throw error;
-				await new Promise<void>((next) =>
-					this.#clock.setTimeout(next, versionRetryMs * 2 ** tries),
-				);
+				failure = error;
 			}
+		}
 	}
 
-	#fail(session: LiveSession, turns: readonly Turn[], cause: unknown): void {
+	/** The store stands where the change begins, or where it ends. Anywhere else, it is not ours any more. */
+	async #holds(
+		change: SessionWrite,
+	): Promise<"yes" | "no" | "unknown" | "lost"> {
+		let found: number;
+		try {
+			found = await this.#store.version(change.sessionKey);
+		} catch {
+			return "unknown";
+		}
+		if (found === change.baseVersion) return "no";
+		if (change.facts && found === change.facts.version) return "yes";
+		this.#host.lost(
+			new TurnkeeperError(
+				"STORE_LOCKED",
+				`session ${JSON.stringify(change.sessionKey)} is at version ${found} in the store, which this owner never wrote (it wrote ${change.baseVersion}); another process has taken the store over`,
+			),
+		);
+		return "lost";
+	}
+
+	#fail(
+		session: LiveSession,
+		turns: readonly Turn[],
+		cause: unknown,
+		isDoubtful = false,
+	): void {
 		const above = this.#open.filter((turn) => turn.session === session);
 		this.#open = this.#open.filter((turn) => turn.session !== session);
-		session.drop();
 		const error =
-			cause instanceof TurnkeeperError && cause.code === "STORE_LOCKED"
-				? cause
-				: new TurnkeeperError(
-						"STORE_FAILED",
-						`the change to session ${JSON.stringify(session.key)} could not be stored (${errorText(cause)}); nothing of it holds, and the session goes on from its last commit`,
-						{ cause },
-					);
+			this.#stopped ??
+			new TurnkeeperError(
+				"STORE_FAILED",
+				isDoubtful
+					? `whether the change to session ${JSON.stringify(session.key)} was stored is not known (${errorText(cause)}); the session goes on from what the store holds once it can be read`
+					: `the change to session ${JSON.stringify(session.key)} could not be stored (${errorText(cause)}); nothing of it holds, and the session goes on from its last commit`,
+				{ cause },
+			);
+		session.drop(isDoubtful ? { turns, error } : null);
 		this.#host.failed(session, [...turns, ...above], error);
 	}
 

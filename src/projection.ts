@@ -17,6 +17,7 @@ type Unnumbered<T> = T extends unknown ? Omit<T, "seq"> : never;
 export class Projection<Meta> {
 	#logger: Logger;
 	#seq = 0;
+	#told = new WeakSet<TurnkeeperError>();
 	#listeners = new Set<(event: RuntimeEvent<Meta>) => void>();
 	/** An atom lives as long as the host holds it or is subscribed to it. */
 	#atoms = new Map<string, WeakRef<Atom<Row<Meta> | null>>>();
@@ -88,7 +89,10 @@ export class Projection<Meta> {
 		this.tell({ type: "refusal", refusal });
 	}
 
+	/** Once for each error, whoever else comes upon it. */
 	trouble(error: TurnkeeperError): void {
+		if (this.#told.has(error)) return;
+		this.#told.add(error);
 		this.#logger.error({ error, code: error.code }, error.message);
 		this.tell({ type: "trouble", error });
 	}

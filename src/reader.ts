@@ -109,8 +109,16 @@ export async function readRuns(
 			items: live.map(runRecordOf),
 			cursor: `live:${from + live.length}`,
 		};
-	if (live.length === limit)
-		return { items: live.map(runRecordOf), cursor: "kept:" };
+	if (live.length === limit) {
+		const behind = await store.runs(sessionKey, {
+			...(generation === undefined ? {} : { generation }),
+			limit: 1,
+		});
+		return {
+			items: live.map(runRecordOf),
+			cursor: behind.items.length > 0 ? "kept:" : null,
+		};
+	}
 	const page = await store.runs(sessionKey, {
 		...(generation === undefined ? {} : { generation }),
 		limit: limit - live.length,

@@ -37,6 +37,12 @@ export interface Operation {
 	failed(error: TurnkeeperError): void;
 }
 
+/** Turns of which nobody knows whether they hold: their commit failed, and the store could not be asked. */
+export interface Doubt {
+	readonly turns: readonly Turn[];
+	readonly error: TurnkeeperError;
+}
+
 /** What a live session needs from the engine that holds it. */
 export interface SessionHost {
 	readonly store: OpenStore;
@@ -47,6 +53,8 @@ export interface SessionHost {
 	gather(turn: Turn, act: () => void): void;
 	/** Resolves when nothing of this session waits for a commit. */
 	settled(session: LiveSession): Promise<void>;
+	/** A doubt is over: the turns hold, or they do not. */
+	cleared(doubt: Doubt, holds: boolean): void;
 	/** Its actor was created. */
 	hydrated(session: LiveSession): void;
 	/** A turn was made. */
@@ -63,6 +71,8 @@ export class LiveSession {
 	committed: SessionFacts | null = null;
 	/** Turns that wait for their commit. */
 	pending = 0;
+	/** Set until the session has been read again. */
+	doubt: Doubt | null = null;
 	/** Messages that the store does not know yet, or not as they are now. */
 	readonly uncommittedMessages = new Map<string, StoredMessage>();
 	#host: SessionHost;
@@ -106,7 +116,7 @@ export class LiveSession {
 
 	/** Nothing to do, nothing to lose: the actor may leave memory. */
 	get atRest(): boolean {
-		if (this.isBusy) return false;
+		if (this.isBusy || this.doubt) return false;
 		const facts = this.committed;
 		return (
 			!facts ||
@@ -124,8 +134,9 @@ export class LiveSession {
 		}
 	}
 
-	/** Throws away all that was not committed; the next operation reads the session again. */
-	drop(): void {
+	/** Throws away all that was not committed; the next operation reads the session again, and tells what became of a doubt. */
+	drop(doubt: Doubt | null = null): void {
+		this.doubt = doubt;
 		this.#epoch += 1;
 		this.#actor?.stop();
 		this.#actor = null;
@@ -179,6 +190,13 @@ export class LiveSession {
 		this.committed = facts;
 		this.#lost = lost;
 		this.#actor = this.#create(facts);
+		const { doubt } = this;
+		this.doubt = null;
+		if (doubt)
+			this.#host.cleared(
+				doubt,
+				facts.version === doubt.turns.at(-1)?.after.version,
+			);
 		this.#host.hydrated(this);
 	}
 

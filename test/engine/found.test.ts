@@ -1,16 +1,19 @@
 /** Faults that the tests of the contract found, each with the exact order of events. One that is mended stays, as its proof. */
+import { DatabaseSync } from "node:sqlite";
 import {
 	createSessionRuntime,
 	type JsonValue,
 	type SessionStore,
 	type StoreReader,
 } from "turnkeeper";
+import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
 import { CrashingStore } from "../support/crashing-store.ts";
 import { FaultyStore } from "../support/faulty-store.ts";
 import { Scripted, silent, startHost } from "../support/host.ts";
+import { close } from "../support/restart.ts";
 import { now, wrong } from "../support/scripted-host.ts";
-import { storeKinds } from "../support/stores.ts";
+import { storeKinds, temporaryFile } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
 import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
@@ -100,6 +103,33 @@ for (const [kind, makeStore] of storeKinds)
 			const row = await runtime.get("k");
 			expect(scripted.runs).toHaveLength(row ? 2 : 1);
 		});
+
+		const reopened: Record<
+			string,
+			(runtime: Awaited<ReturnType<typeof start>>["runtime"]) => unknown
+		> = {
+			"a reset": (runtime) => runtime.reset("k"),
+			"a reservation": (runtime) => runtime.admit("k", { reserve: true }),
+		};
+		for (const [name, open] of Object.entries(reopened))
+			test(`a message that a delete kept is taken when ${name} opens the session again`, async () => {
+				// 1 m1 runs, m2 waits → 2 delete(k, { queued: 'keep' }), m1 settles: m2 waits for the next use → 3 reset(k), or admit with reserve:
+				// the session is open, idle and has m2 in line, but neither event carries a grant: nobody takes m2 until something else happens.
+				const { runtime, scripted } = await start();
+				await runtime.send("k", "first");
+				await runtime.send("k", "second");
+				const deleted = runtime.delete("k", { queued: "keep" });
+				await turns();
+				scripted.last.end();
+				await deleted;
+				await open(runtime);
+				await turns();
+				expect(await runtime.get("k")).toMatchObject({
+					status: "running",
+					queued: 0,
+				});
+				expect(scripted.last.run.messages).toMatchObject([{ input: "second" }]);
+			});
 
 		test("a purge of what was deleted before answers with a row or says that there was nothing", async () => {
 			// 1 delete(k) → 2 delete(k, { purge: true }): 'done' with row undefined, which the type does not know.
@@ -496,6 +526,116 @@ for (const [kind, makeStore] of storeKinds)
 			expect(await now(runtime.close())).toBeUndefined();
 		});
 
+		test("a message that its schema never decides on is refused when the runtime closes, and so is what waits behind it", async () => {
+			// 1 send(m1), whose schema never answers → 2 send(m2), which waits for its turn at the entrance → 3 close() → neither is ever answered.
+			const { runtime } = await start({
+				schemas: {
+					input: checked(async (input) => {
+						if (input === "never") await new Promise(() => {});
+					}),
+				},
+			});
+			const codes = ["never", "second"].map((input) =>
+				runtime.send("k", input).then(
+					() => "accepted",
+					(error) => error.code,
+				),
+			);
+			await turns();
+			await runtime.close();
+			expect(await Promise.all(codes.map(now))).toEqual([
+				"RUNTIME_CLOSED",
+				"RUNTIME_CLOSED",
+			]);
+		});
+
+		for (const what of ["reset", "patch", "import"] as const)
+			test(`a ${what} whose fields are still being looked at when the runtime closes is refused`, async () => {
+				// 1 a run is live → 2 the call, with meta, its schema takes its time → 3 close({ runs: 'await' }): the runtime is closing → 4 the schema
+				// answers: the call goes through, although only report and abort are served by then (decision 22).
+				let gate: Promise<void> | null = null;
+				const { promise, resolve } = Promise.withResolvers<void>();
+				const { runtime, scripted } = await start({
+					schemas: {
+						input: checked(() => {}),
+						meta: checked(() => gate ?? undefined),
+					},
+				});
+				await runtime.send("busy", "hello");
+				if (what !== "import") await runtime.reset("k");
+				const before = await runtime.get("k");
+				gate = promise;
+				const meta = { a: 1 };
+				const call: Promise<unknown> =
+					what === "reset"
+						? runtime.reset("k", { meta })
+						: what === "patch"
+							? runtime.patch("k", meta)
+							: runtime.import([{ sessionKey: "k", sessionId: "S", meta }]);
+				const answer = call.then(
+					() => "done",
+					(error) => error.code,
+				);
+				await turns();
+				const closing = runtime.close({ runs: "await" });
+				resolve();
+				expect(await now(answer)).toBe("RUNTIME_CLOSED");
+				expect(await runtime.get("k")).toEqual(before);
+				scripted.last.end();
+				await closing;
+			});
+
+		for (const outage of [500, 60_000])
+			for (const lost of ["the end of a run", "usage"])
+				test(`${lost} whose commit held counts once, while the store is away for ${outage} ms after it`, async () => {
+					// 1 m1 runs → 2 the executor returns; the commit takes effect, its answer is lost, and the store cannot be asked for a while → 3 the
+					// turn is given up, the session dropped; the end is kept and tried again → 4 the store is back: the run is gone from the facts, so
+					// the end finds nothing to do, and nobody tells the receipt or the registry: `settled` never resolves, close() waits its whole
+					// grace period for a run that has ended. usage() in the same place counts twice.
+					const inner = makeStore();
+					let away = false;
+					let loses = false;
+					const store: SessionStore = {
+						read: () => inner.read(),
+						open: async (owner) => {
+							const opened = await inner.open(owner);
+							return new Proxy(opened, {
+								get: (target, name) => {
+									const value = Reflect.get(target, name, target);
+									if (typeof value !== "function") return value;
+									return async (...args: unknown[]) => {
+										if (away && name !== Symbol.asyncDispose)
+											throw new Error("the store is away");
+										const result = await value.apply(target, args);
+										if (loses && name === "commit") {
+											away = true;
+											throw new Error("connection lost");
+										}
+										return result;
+									};
+								},
+							});
+						},
+					};
+					const { runtime, scripted, clock } = await start({}, store);
+					const { settled } = await runtime.send("k", "hello");
+					loses = true;
+					if (lost === "usage") scripted.last.run.usage({ inputTokens: 10 });
+					else scripted.last.end("hi");
+					await turns();
+					await clock.advance(outage);
+					loses = false;
+					away = false;
+					await clock.advance(20_000);
+					if (lost === "usage") {
+						expect(await runtime.get("k")).toMatchObject({ inputTokens: 10 });
+						scripted.last.end("hi");
+					}
+					expect(await now(settled)).toMatchObject({ outcome: "completed" });
+					expect(await runtime.get("k")).toMatchObject({ status: "ended" });
+					expect(await now(runtime.close())).toBeUndefined();
+				});
+
 		test("a second start while the first is under way joins it", async () => {
 			// 1 start() → 2 start() in the same tick → RUNTIME_CLOSED "the runtime has not started; await start() first".
 			const runtime = createSessionRuntime({
@@ -624,6 +764,13 @@ for (const [kind, makeStore] of storeKinds)
 			runtime.inspect(new Inspector());
 			await runtime.reset("k");
 			expect(seen).not.toEqual([]);
+		});
+
+		test("a page of runs with nothing behind it says so", async () => {
+			// 1 one live run, none kept → 2 runs(k, { limit: 1 }) → a cursor, to an empty page.
+			const { runtime } = await start();
+			await runtime.send("k", "hello");
+			expect((await runtime.runs("k", { limit: 1 })).cursor).toBeNull();
 		});
 
 		test("a page of runs has no more runs than its limit", async () => {
@@ -841,6 +988,51 @@ for (const [kind, makeStore] of storeKinds)
 			});
 		});
 
+		test("a repeated message does not cost the first its output, however the store orders its answers", async () => {
+			// 1 m1 runs → 2 m1 is sent again; the store is asked for its run, and takes its time → 3 the run ends with an output; its commit takes
+			// effect, the answer is on its way → 4 the store answers 2: the run has settled; #repeat settles the receipt that both share, without
+			// the output, which only the turn of 3 has → 5 the answer to 3 comes too late.
+			const inner = makeStore();
+			const asked = Promise.withResolvers<void>();
+			const answered = Promise.withResolvers<void>();
+			let slow = false;
+			const store: SessionStore = {
+				read: () => inner.read(),
+				open: async (owner) => {
+					const opened = await inner.open(owner);
+					return new Proxy(opened, {
+						get: (target, name) => {
+							const value = Reflect.get(target, name, target);
+							if (typeof value !== "function") return value;
+							return async (...args: unknown[]) => {
+								if (slow && name === "runsNamed") await asked.promise;
+								const result = await value.apply(target, args);
+								if (slow && name === "commit") await answered.promise;
+								return result;
+							};
+						},
+					});
+				},
+			};
+			const { runtime, scripted } = await start({}, store);
+			const first = await runtime.send("k", "hello", { messageId: "m1" });
+			const again = runtime.send("k", "hello", { messageId: "m1" });
+			slow = true;
+			await turns();
+			scripted.last.end("hi");
+			await turns();
+			asked.resolve();
+			await turns();
+			answered.resolve();
+			expect(await first.settled).toMatchObject({
+				outcome: "completed",
+				output: "hi",
+			});
+			expect(await (await again).settled).toMatchObject({
+				outcome: "completed",
+			});
+		});
+
 		// ── bad input
 
 		test("half a character in a key or an id is a bad argument", async () => {
@@ -953,6 +1145,31 @@ for (const [kind, makeStore] of storeKinds)
 				});
 			});
 	});
+
+describe("found, on a file", () => {
+	test("a message that a healing reset kept is taken", async () => {
+		// 1 m1 ran, m2 waits, the process closes → 2 the row of k is damaged → 3 start, reset(k): healed, m2 is kept in line of an idle session
+		// → the reset carries no grant: nobody takes m2 until something else happens to k.
+		const file = temporaryFile();
+		const first = new Scripted();
+		const host = await startHost(sqliteStore(file), { execute: first.execute });
+		await host.runtime.send("k", "first");
+		await host.runtime.send("k", "second");
+		await close(host);
+		const db = new DatabaseSync(file);
+		db.exec("UPDATE sessions SET body = 'rubbish'");
+		db.close();
+		const scripted = new Scripted();
+		const { runtime } = await startHost(sqliteStore(file), {
+			execute: scripted.execute,
+		});
+		expect(await runtime.reset("k")).toMatchObject({ result: "done" });
+		await turns();
+		expect(
+			scripted.runs.map(({ run }) => run.messages.map(({ input }) => input)),
+		).toEqual([["second"]]);
+	});
+});
 
 describe("found, on options", () => {
 	const options: Record<string, object> = {

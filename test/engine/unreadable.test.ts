@@ -1,0 +1,133 @@
+/** A session whose stored row cannot be read: it is told, it holds nobody else up, and a reset heals it (decision 25, RR-07). */
+import { DatabaseSync } from "node:sqlite";
+import { createSessionRuntime, type RuntimeEvent } from "turnkeeper";
+import { sqliteStore } from "turnkeeper/sqlite";
+import { describe, expect, test } from "vitest";
+import { silent } from "../support/host.ts";
+import { close } from "../support/restart.ts";
+import { codeOf, now, startScripted } from "../support/scripted-host.ts";
+import { temporaryFile } from "../support/stores.ts";
+import { turns, VirtualClock } from "../support/virtual-clock.ts";
+
+/** A file with sessions `broken` and `fine`, each with a message that waits; then something happens to it. */
+async function damaged(sql: string): Promise<string> {
+	const file = temporaryFile();
+	const host = await startScripted(sqliteStore(file));
+	for (const key of ["broken", "fine"]) {
+		await host.runtime.reset(key, { meta: { of: key } });
+		await host.runtime.send(key, "ran", { messageId: "ran" });
+		await host.runtime.send(key, "waits", { messageId: "waits" });
+	}
+	await close(host);
+	const db = new DatabaseSync(file);
+	db.exec(sql);
+	db.close();
+	return file;
+}
+
+const damages: Record<string, string> = {
+	"no JSON":
+		"UPDATE sessions SET body = 'rubbish' WHERE session_key = 'broken'",
+	"other JSON": "UPDATE sessions SET body = '[1]' WHERE session_key = 'broken'",
+	"another object":
+		"UPDATE sessions SET body = '{}' WHERE session_key = 'broken'",
+	"a message that cannot be read":
+		"UPDATE messages SET body = 'rubbish' WHERE fate = 'queued' AND session = (SELECT id FROM sessions WHERE session_key = 'broken')",
+};
+
+for (const [name, sql] of Object.entries(damages))
+	describe(`a session with ${name} in its row`, () => {
+		test("does not keep the runtime from starting, nor the others from going on", async () => {
+			const file = await damaged(sql);
+			const clock = new VirtualClock();
+			const runtime = createSessionRuntime({
+				store: sqliteStore(file),
+				clock,
+				logger: silent,
+				execute: () => "hi",
+			});
+			const feed: RuntimeEvent[] = [];
+			runtime.subscribe((event) => feed.push(event));
+			await runtime.start();
+			await turns();
+			expect(
+				feed.filter(
+					(event) =>
+						event.type === "trouble" &&
+						event.error.code === "STORE_CORRUPT" &&
+						event.error.message.includes('"broken"'),
+				).length,
+			).toBeGreaterThan(0);
+			expect(await runtime.get("fine")).toMatchObject({
+				status: "ended",
+				lastOutcome: "completed",
+				queued: 0,
+			});
+			expect(await now(runtime.close())).toBeUndefined();
+		});
+
+		test("is told to every call but those that heal it", async () => {
+			const { runtime } = await startScripted(sqliteStore(await damaged(sql)));
+			const calls = [
+				runtime.send("broken", "x"),
+				runtime.admit("broken"),
+				runtime.patch("broken", { a: 1 }),
+				runtime.abort("broken"),
+				runtime.report({ runId: "R", sessionKey: "broken", phase: "end" }),
+			];
+			for (const call of calls)
+				expect(await codeOf(call)).toBe("STORE_CORRUPT");
+			const { items } = await runtime.list();
+			expect(items.map(({ sessionKey }) => sessionKey)).toContain("fine");
+			expect(await now(runtime.whenIdle("broken"))).toBeUndefined();
+		});
+
+		for (const command of ["reset", "delete"] as const)
+			test(`is healed by a ${command}: what was there is archived, and the generations go on`, async () => {
+				const { runtime, scripted } = await startScripted(
+					sqliteStore(await damaged(sql)),
+				);
+				await turns();
+				const answer = await runtime[command]("broken", { queued: "drop" });
+				expect(answer).toMatchObject({ result: "done" });
+				const { items } = await runtime.archive("broken");
+				expect(items).toHaveLength(1);
+				expect(items[0]).toMatchObject({ generation: 1, endedBy: command });
+				const { ticket } = await runtime.send("broken", "again");
+				expect(ticket).toMatchObject({ generation: 2 });
+				expect(
+					scripted.runs.filter(({ run }) => run.ticket.sessionKey === "broken"),
+				).toHaveLength(1);
+			});
+
+		test("keeps the messages that can be read, and says of the others that they are lost", async () => {
+			const file = await damaged(sql);
+			const { runtime, scripted, feed } = await startScripted(
+				sqliteStore(file),
+			);
+			await turns();
+			expect(await runtime.reset("broken")).toMatchObject({ result: "done" });
+			await turns();
+			const inputs = scripted.runs
+				.filter(({ run }) => run.ticket.sessionKey === "broken")
+				.map(({ run }) => run.messages[0]?.input);
+			const removed = feed.filter(
+				(event) =>
+					event.type === "message" &&
+					event.sessionKey === "broken" &&
+					event.fate === "removed",
+			);
+			if (name === "a message that cannot be read") {
+				expect(inputs).toEqual([]);
+				expect(removed).toMatchObject([
+					{ messageId: "waits", reason: expect.stringContaining("read") },
+				]);
+			} else {
+				// Whether it is taken at once: found.test.ts.
+				expect(await runtime.get("broken")).toMatchObject({
+					queued: inputs.length === 0 ? 1 : 0,
+				});
+				expect(removed).toEqual([]);
+			}
+		});
+	});
