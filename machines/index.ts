@@ -1,4 +1,5 @@
 /** Entry point `turnkeeper/machines`: what is decided, with no engine. */
+export type { SessionContext } from "./effects.ts";
 export type {
 	MessageFate,
 	OverlapMode,
@@ -53,7 +54,7 @@ export {
 	ticketOf,
 	type Usage,
 } from "./run.ts";
-export { type SessionContext, sessionMachine, stateOf } from "./session.ts";
+export { sessionMachine, stateOf } from "./session.ts";
 export {
 	type RunOutcome,
 	type RunTicket,

@@ -2,16 +2,12 @@
  * Owns how the facts of a session change: one pure function a decision. Never asks for the time, mints an id or does I/O;
  * whatever it needs from outside stands in the event. The chart in session.ts says when each of them applies.
  */
-import type { MessageFate, SessionEffects, SessionEvent } from "./events.ts";
-import {
-	type ArchivedGeneration,
-	type DrainingRun,
-	type Message,
-	mismatchOf,
-	type QueuedMessage,
-	rowOf,
-	type SessionFacts,
-	type SessionRow,
+import type { MessageFate, SessionEvent } from "./events.ts";
+import type {
+	Message,
+	QueuedMessage,
+	SessionFacts,
+	SessionRow,
 } from "./facts.ts";
 import { type JsonValue, mergePatch } from "./json.ts";
 import { judge, stepReported } from "./report.ts";
@@ -20,7 +16,6 @@ import {
 	ownsRun,
 	type RunEnd,
 	type RunFacts,
-	type RunStop,
 	stepRun,
 	ticketOf,
 } from "./run.ts";
@@ -39,7 +34,7 @@ export function touch(
 }
 
 /** A hidden generation comes to light with its first use; fields that the host gave replace its own. */
-function open(
+export function open(
 	facts: SessionFacts,
 	event: {
 		readonly at: number;
@@ -372,205 +367,6 @@ export function addUsage(
 	};
 }
 
-// ── stopping
-
-export function stopOf(event: EventOf<"reset" | "delete" | "abort">): RunStop {
-	return {
-		cause: event.type === "abort" ? event.cause : event.type,
-		reason: event.reason,
-		deadline: event.deadline,
-	};
-}
-
-export function stopLive(
-	facts: SessionFacts,
-	event: EventOf<"abort">,
-): SessionFacts {
-	return {
-		...touch(facts, event),
-		run: stepRun(facts.run as RunFacts, { type: "stop", stop: stopOf(event) }),
-		queue: event.queued === "drop" ? [] : facts.queue,
-	};
-}
-
-/** All that a new generation leaves to drain. */
-export function drainAfter(
-	facts: SessionFacts,
-	event: EventOf<"reset" | "delete">,
-): readonly DrainingRun[] {
-	const stop = stopOf(event);
-	const step = (run: RunFacts) => stepRun(run, { type: "stop", stop });
-	const older = facts.draining.map((one) => ({ ...one, run: step(one.run) }));
-	return facts.run
-		? [...older, { run: step(facts.run), ended: endedGeneration(facts, event) }]
-		: older;
-}
-
-export function stopsOf(
-	drain: readonly { readonly run: RunFacts }[],
-): SessionEffects["stopRuns"] {
-	return drain.map(({ run }) => ({ run, stop: run.stop as RunStop }));
-}
-
-/** A new generation: the older ones' tickets are stale from this commit on. */
-export function mint(
-	facts: SessionFacts,
-	event: EventOf<"reset" | "delete">,
-): SessionFacts {
-	const isReset = event.type === "reset";
-	return {
-		...touch(facts, event),
-		generation: facts.generation + 1,
-		sessionIds: isReset ? [event.sessionId] : [],
-		hidden: !isReset,
-		meta: isReset ? event.meta : {},
-		purgeBefore:
-			!isReset && event.purge ? facts.generation + 1 : facts.purgeBefore,
-		run: null,
-		reservations: [],
-		draining: drainAfter(facts, event),
-		last: null,
-		inputTokens: 0,
-		outputTokens: 0,
-		queue: facts.queue.filter((message) => keeps(facts, event, message)),
-	};
-}
-
-/** Whether a message stays in line for the new generation: it was to be kept, and what it expects still holds there. */
-function keeps(
-	facts: SessionFacts,
-	event: EventOf<"reset" | "delete">,
-	message: QueuedMessage,
-): boolean {
-	if (event.queued === "drop") return false;
-	const { generation, sessionId } = message.expect ?? {};
-	// A hidden generation is used as it is; every other gives way to the next.
-	const next = {
-		...facts,
-		hidden: false,
-		generation: facts.hidden ? facts.generation : facts.generation + 1,
-		sessionIds: event.type === "reset" ? [event.sessionId] : [],
-	};
-	return mismatchOf(next, { generation, sessionId }) === null;
-}
-
-export function droppedBy(
-	facts: SessionFacts,
-	event: EventOf<"reset" | "delete" | "abort">,
-): readonly MessageFate[] {
-	const gone =
-		event.type === "abort"
-			? event.queued === "drop"
-				? facts.queue
-				: []
-			: facts.queue.filter((message) => !keeps(facts, event, message));
-	return gone.map((message) => ({
-		message,
-		fate: "removed",
-		run: null,
-		reason:
-			event.queued === "drop"
-				? `dropped by ${event.type}`
-				: `what it expected ended with generation ${facts.generation}`,
-	}));
-}
-
-/** A reset of a key that nobody uses opens it. */
-export function openByReset(
-	facts: SessionFacts,
-	event: EventOf<"reset">,
-): SessionFacts {
-	return {
-		...open(facts, event),
-		draining: drainAfter(facts, event),
-		queue: facts.queue.filter((message) => keeps(facts, event, message)),
-	};
-}
-
-/** A delete of what was deleted already: what drains may be brought to its end sooner, and what is left may be erased. */
-export function deleteAgain(
-	facts: SessionFacts,
-	event: EventOf<"delete">,
-): SessionFacts {
-	return {
-		...touch(facts, event),
-		draining: drainAfter(facts, event),
-		queue: facts.queue.filter((message) => keeps(facts, event, message)),
-		purgeBefore: event.purge ? facts.generation : facts.purgeBefore,
-	};
-}
-
-export function endedGeneration(
-	facts: SessionFacts,
-	event: EventOf<"reset" | "delete">,
-): ArchivedGeneration {
-	return {
-		sessionKey: facts.sessionKey,
-		generation: facts.generation,
-		sessionIds: facts.sessionIds,
-		endedBy: event.type,
-		reason: event.reason,
-		endedAt: event.at,
-		// What older generations still drain is theirs.
-		row: rowOf({ ...facts, draining: [] }),
-	};
-}
-
-// ── what drains
-
-/** The archived generation once the run that it left to drain has settled. */
-export function completeGeneration(
-	facts: SessionFacts,
-	run: RunFacts,
-): ArchivedGeneration {
-	const ticket = ticketOf(run);
-	const before = facts.draining.find((one) =>
-		ownsRun(one.run, ticket),
-	) as DrainingRun;
-	const row = addUsage(before.ended.row, {
-		inputTokens: run.inputTokens - before.run.inputTokens,
-		outputTokens: run.outputTokens - before.run.outputTokens,
-	});
-	return {
-		...before.ended,
-		row: {
-			...row,
-			status: run.outcome === "failed" ? "failed" : "ended",
-			hasActiveRun: false,
-			activeRun: null,
-			lastOutcome: run.outcome,
-			lastError: run.outcome === "failed" ? run.error : null,
-			startedAt: run.startedAt,
-			endedAt: run.endedAt,
-			runtimeMs: run.runtimeMs,
-		},
-	};
-}
-
-export function settleDraining(
-	facts: SessionFacts,
-	event: { readonly at: number },
-	run: RunFacts,
-): SessionFacts {
-	return {
-		...touch(facts, event),
-		draining: facts.draining.filter((one) => !ownsRun(one.run, ticketOf(run))),
-	};
-}
-
-export function startDraining(
-	facts: SessionFacts,
-	event: EventOf<"report">,
-): SessionFacts {
-	const run = reportedRun(facts, event);
-	return {
-		...touch(facts, event),
-		draining: facts.draining.map((one) =>
-			ownsRun(one.run, ticketOf(run)) ? { ...one, run } : one,
-		),
-	};
-}
-
 // ── the host's own fields
 
 export function patchMeta(
@@ -593,29 +389,5 @@ export function importFacts(
 		outputTokens: event.outputTokens,
 		createdAt: event.createdAt,
 		updatedAt: event.updatedAt,
-	};
-}
-
-/** A reservation given up before it started: its start is consumed here (AB-16). */
-export function cancelledRun(
-	facts: SessionFacts,
-	event: EventOf<"abort">,
-): RunFacts {
-	const run = reservationOf(facts, event.expect?.runId as string) as RunFacts;
-	return stepRun(stepRun(run, { type: "stop", stop: stopOf(event) }), {
-		type: "settle",
-		end: { at: event.at, outcome: "aborted" },
-	});
-}
-
-export function cancelReservation(
-	facts: SessionFacts,
-	event: EventOf<"abort">,
-): SessionFacts {
-	return {
-		...touch(facts, event),
-		reservations: facts.reservations.filter(
-			(run) => run.runId !== event.expect?.runId,
-		),
 	};
 }

@@ -4,246 +4,75 @@
  * the named effects of `SessionEffects`, which an engine provides; stepped with XState's `transition`, they come out as data.
  */
 import { assign, setup } from "xstate";
-import type { Reply, SessionEffects, SessionEvent } from "./events.ts";
+import * as ask from "./effects.ts";
+import {
+	accepted,
+	as,
+	expectOf,
+	next,
+	ownsLive,
+	type Scope,
+	type SessionContext,
+	says,
+	settled,
+	type Ticketed,
+} from "./effects.ts";
+import type { SessionEffects, SessionEvent } from "./events.ts";
 import {
 	mismatchOf,
 	type SessionFacts,
 	statusOf,
 	unusedFacts,
 } from "./facts.ts";
+import * as generation from "./generation.ts";
 import * as life from "./lifecycle.ts";
-import { judge, type VerdictKind } from "./report.ts";
-import { ownsRun, type RunFacts, runLogic, ticketOf } from "./run.ts";
-
-/** What the chart carries: the facts, as one value. */
-export interface SessionContext {
-	readonly facts: SessionFacts;
-}
-
-interface Scope {
-	readonly context: SessionContext;
-	readonly event: SessionEvent;
-}
-
-type EventOf<Type extends SessionEvent["type"]> = life.EventOf<Type>;
-type Ticketed = "settled" | "overdue" | "rotate" | "usage";
-
-/** The chart says which events a guard or an action meets; this says so to the compiler. */
-function as<Type extends SessionEvent["type"]>(event: SessionEvent) {
-	return event as EventOf<Type>;
-}
-
-// ── replies
-
-const reply = (make: (facts: SessionFacts, event: SessionEvent) => Reply) =>
-	({
-		type: "reply",
-		params: ({ context, event }: Scope) => make(context.facts, event),
-	}) as const;
-
-const done = reply(() => ({ result: "done" }));
-const nothing = reply(() => ({ result: "nothing" }));
-const moved = reply(() => ({ result: "moved" }));
-const stale = reply((facts, event) => ({
-	result: "stale",
-	mismatch: mismatchOf(facts, expectOf(event)) ?? "runId",
-}));
-const staleRun = reply(() => ({ result: "stale", mismatch: "runId" }));
-const busy = reply(({ run }) => ({
-	result: "busy",
-	current: run ? ticketOf(run) : null,
-}));
-const full = reply((_, event) => ({
-	result: "full",
-	capacity: as<"message">(event).capacity,
-}));
-const admitted = reply((facts, event) => ({
-	result: "admitted",
-	run: life.admittedRun(facts, as<"admit">(event)),
-}));
-const sameRun = reply((facts, event) => ({
-	result: "admitted",
-	run: life.namedRun(facts, as<"admit">(event).runId) as RunFacts,
-}));
-const verdict = reply((facts, event) => {
-	const { run, ...rest } = judge(facts, as<"report">(event).report);
-	return { result: "verdict", ...rest, ticket: run ? ticketOf(run) : null };
-});
-
-// ── whose event it is
-
-function expectOf(event: SessionEvent) {
-	return "expect" in event ? event.expect : null;
-}
-
-/** The fence. */
-function ownsLive(facts: SessionFacts, event: SessionEvent): boolean {
-	return facts.run !== null && ownsRun(facts.run, as<Ticketed>(event).ticket);
-}
-
-function says(
-	facts: SessionFacts,
-	event: SessionEvent,
-	verdict: VerdictKind,
-	start: boolean,
-): boolean {
-	const { report } = as<"report">(event);
-	return (
-		(report.phase === "start") === start &&
-		judge(facts, report).verdict === verdict
-	);
-}
-
-/** The run that an event settles, as it stood before. */
-function owner(facts: SessionFacts, event: SessionEvent): RunFacts {
-	if (event.type === "report")
-		return judge(facts, event.report).run as RunFacts;
-	const { ticket } = as<"settled" | "overdue">(event);
-	if (ownsLive(facts, event)) return facts.run as RunFacts;
-	return facts.draining.find(({ run }) => ownsRun(run, ticket))
-		?.run as RunFacts;
-}
-
-/** The run that an event settles, settled. */
-const settled = remembered((facts, event): RunFacts => {
-	const run = owner(facts, event);
-	return event.type === "report"
-		? life.reportedRun(facts, event)
-		: life.settledRun(run, as<"settled" | "overdue">(event));
-});
-
-/** The run that takes the next message in line. */
-const next = remembered(life.nextRun);
-
-/** The facts with the arriving message in line. */
-const accepted = remembered((facts, event) =>
-	life.accept(facts, as<"message">(event)),
-);
-
-/** Guards and actions of one transition ask the same thing of the same facts; the last answer is remembered. Pure all the same. */
-function remembered<T>(
-	make: (facts: SessionFacts, event: SessionEvent) => T,
-): (facts: SessionFacts, event: SessionEvent) => T {
-	let last: { facts: SessionFacts; event: SessionEvent; made: T } | null = null;
-	return (facts, event) => {
-		if (last?.facts !== facts || last.event !== event)
-			last = { facts, event, made: make(facts, event) };
-		return last.made;
-	};
-}
-
-// ── effects
-
-const effect = <Type extends keyof SessionEffects>(
-	type: Type,
-	make: (facts: SessionFacts, event: SessionEvent) => SessionEffects[Type],
-) =>
-	({
-		type,
-		params: ({ context, event }: Scope) => make(context.facts, event),
-	}) as const;
-
-const startAdmitted = effect("startRun", ({ run }) => ({
-	run: run as RunFacts,
-	messages: [],
-}));
-const startNext = effect("startRun", (facts, event) => ({
-	run: next(facts, event),
-	messages: facts.queue.slice(0, 1).map(life.messageOf),
-}));
-const startArriving = effect("startRun", (facts, event) => ({
-	run: next(accepted(facts, event), event),
-	messages: accepted(facts, event).queue.map(life.messageOf),
-}));
-const stopLive = effect("stopRuns", (facts, event) =>
-	life.stopsOf([
-		{ run: life.stopLive(facts, as<"abort">(event)).run as RunFacts },
-	]),
-);
-const stopAll = effect("stopRuns", (facts, event) =>
-	life.stopsOf(life.drainAfter(facts, as<"reset" | "delete">(event))),
-);
-const keepSettled = effect("keepRuns", (facts, event) => [
-	settled(facts, event),
-]);
-const keepReserved = effect("keepRuns", (facts, event) => [
-	...life.displacedRuns(facts, as<"admit">(event)),
-	life.admittedRun(facts, as<"admit">(event)),
-]);
-const keepCancelled = effect("keepRuns", (facts, event) => [
-	life.cancelledRun(facts, as<"abort">(event)),
-]);
-const keepCounted = effect("keepRuns", (facts, event) => {
-	const counted = life.countUsage(facts, as<"usage">(event));
-	return counted.reservations.filter((run) =>
-		ownsRun(run, as<"usage">(event).ticket),
-	);
-});
-const showLive = effect("showRun", ({ run }) => run as RunFacts);
-const keepEnded = effect("keepGeneration", (facts, event) =>
-	life.endedGeneration(facts, as<"reset" | "delete">(event)),
-);
-const keepCompleted = effect("keepGeneration", (facts, event) =>
-	life.completeGeneration(facts, settled(facts, event)),
-);
-const keepQueued = effect("keepMessages", (facts, event) => [
-	{
-		message: life.arriving(facts, as<"message">(event)),
-		fate: "queued",
-		run: null,
-		reason: null,
-	},
-]);
-const keepTaken = effect("keepMessages", (facts, event) =>
-	life.takenBy(facts, next(facts, event)),
-);
-const keepBegun = effect("keepMessages", (facts, event) => {
-	const line = accepted(facts, event);
-	return life.takenBy(line, next(line, event));
-});
-const keepDropped = effect("keepMessages", (facts, event) =>
-	life.droppedBy(facts, as<"reset" | "delete" | "abort">(event)),
-);
-const purgeOlder = effect("purge", ({ sessionKey, purgeBefore }) => ({
-	sessionKey,
-	before: purgeBefore as number,
-}));
+import { ownsRun, runLogic } from "./run.ts";
 
 // ── transitions that several states share
 
 /** Effects that need the facts of the generation that ends come before `mint`. */
-const endGeneration = [stopAll, keepEnded, keepDropped, "mint", done] as const;
+const endGeneration = [
+	ask.stopAll,
+	ask.keepEnded,
+	ask.keepDropped,
+	"mint",
+	ask.done,
+] as const;
 
-const settleDraining = [keepSettled, keepCompleted, "settleDraining"] as const;
+const settleDraining = [
+	ask.keepSettled,
+	ask.keepCompleted,
+	"settleDraining",
+] as const;
 
 /** idle, ended, failed: the next message, in line or arriving, is taken at once. */
 const free = {
 	always: {
 		guard: "mayTake",
 		target: "running",
-		actions: [startNext, keepTaken, "take"],
+		actions: [ask.startNext, ask.keepTaken, "take"],
 	},
 	on: {
 		message: {
 			guard: "mayBegin",
 			target: "running",
-			actions: [startArriving, keepBegun, "begin", done],
+			actions: [ask.startArriving, ask.keepBegun, "begin", ask.done],
 		},
 		report: [
 			{
 				guard: "reportStartsRun",
 				target: "running",
-				actions: [verdict, "startReserved", startAdmitted],
+				actions: [ask.verdict, "startReserved", ask.startAdmitted],
 			},
 			{
 				guard: "reportFailsRun",
 				target: "failed",
-				actions: [verdict, keepSettled, "leave"],
+				actions: [ask.verdict, ask.keepSettled, "leave"],
 			},
 			{
 				guard: "reportEndsRun",
 				target: "ended",
-				actions: [verdict, keepSettled, "leave"],
+				actions: [ask.verdict, ask.keepSettled, "leave"],
 			},
 		],
 	},
@@ -254,36 +83,36 @@ const live = {
 	report: [
 		{
 			guard: "reportStartsRun",
-			actions: [verdict, "noteStart", showLive],
+			actions: [ask.verdict, "noteStart", ask.showLive],
 		},
 		{
 			guard: "reportFailsRun",
 			target: "failed",
-			actions: [verdict, keepSettled, "leave"],
+			actions: [ask.verdict, ask.keepSettled, "leave"],
 		},
 		{
 			guard: "reportEndsRun",
 			target: "ended",
-			actions: [verdict, keepSettled, "leave"],
+			actions: [ask.verdict, ask.keepSettled, "leave"],
 		},
 	],
 	settled: [
 		{
 			guard: "liveRunFailed",
 			target: "failed",
-			actions: [keepSettled, "leave"],
+			actions: [ask.keepSettled, "leave"],
 		},
 		{
 			guard: "ownsLiveRun",
 			target: "ended",
-			actions: [keepSettled, "leave"],
+			actions: [ask.keepSettled, "leave"],
 		},
 	],
 	// Repeated aborts join; the earliest deadline counts.
 	abort: {
 		guard: "expectsThis",
 		target: "aborting",
-		actions: [stopLive, keepDropped, "stopLive", done],
+		actions: [ask.stopLive, ask.keepDropped, "stopLive", ask.done],
 	},
 } as const;
 
@@ -457,11 +286,11 @@ export const sessionMachine = setup({
 			change((facts, event) => life.countUsage(facts, as<"usage">(event))),
 		),
 		stopLive: assign(
-			change((facts, event) => life.stopLive(facts, as<"abort">(event))),
+			change((facts, event) => generation.stopLive(facts, as<"abort">(event))),
 		),
 		cancelReservation: assign(
 			change((facts, event) =>
-				life.cancelReservation(facts, as<"abort">(event)),
+				generation.cancelReservation(facts, as<"abort">(event)),
 			),
 		),
 		dropQueue: assign(
@@ -471,22 +300,30 @@ export const sessionMachine = setup({
 			})),
 		),
 		mint: assign(
-			change((facts, event) => life.mint(facts, as<"reset" | "delete">(event))),
+			change((facts, event) =>
+				generation.mint(facts, as<"reset" | "delete">(event)),
+			),
 		),
 		openByReset: assign(
-			change((facts, event) => life.openByReset(facts, as<"reset">(event))),
+			change((facts, event) =>
+				generation.openByReset(facts, as<"reset">(event)),
+			),
 		),
 		deleteAgain: assign(
-			change((facts, event) => life.deleteAgain(facts, as<"delete">(event))),
+			change((facts, event) =>
+				generation.deleteAgain(facts, as<"delete">(event)),
+			),
 		),
 		clearPurge: assign(change((facts) => ({ ...facts, purgeBefore: null }))),
 		settleDraining: assign(
 			change((facts, event) =>
-				life.settleDraining(facts, event, settled(facts, event)),
+				generation.settleDraining(facts, event, settled(facts, event)),
 			),
 		),
 		startDraining: assign(
-			change((facts, event) => life.startDraining(facts, as<"report">(event))),
+			change((facts, event) =>
+				generation.startDraining(facts, as<"report">(event)),
+			),
 		),
 		patchMeta: assign(
 			change((facts, event) => life.patchMeta(facts, as<"patch">(event))),
@@ -501,63 +338,72 @@ export const sessionMachine = setup({
 	initial: "idle",
 	on: {
 		message: [
-			{ guard: "expectsOther", actions: stale },
-			{ guard: "refusesOverlap", actions: busy },
-			{ guard: "queueIsFull", actions: full },
-			{ actions: [keepQueued, "accept", done] },
+			{ guard: "expectsOther", actions: ask.stale },
+			{ guard: "refusesOverlap", actions: ask.busy },
+			{ guard: "queueIsFull", actions: ask.full },
+			{ actions: [ask.keepQueued, "accept", ask.done] },
 		],
 		admit: [
-			{ guard: "expectsOther", actions: stale },
-			{ guard: "isLiveAgain", actions: sameRun },
-			{ guard: "isReservedAgain", actions: sameRun },
-			{ guard: "reserves", actions: [admitted, keepReserved, "reserve"] },
-			{ guard: "isTaken", actions: busy },
-			{ target: ".running", actions: [admitted, "admit", startAdmitted] },
+			{ guard: "expectsOther", actions: ask.stale },
+			{ guard: "isLiveAgain", actions: ask.sameRun },
+			{ guard: "isReservedAgain", actions: ask.sameRun },
+			{
+				guard: "reserves",
+				actions: [ask.admitted, ask.keepReserved, "reserve"],
+			},
+			{ guard: "isTaken", actions: ask.busy },
+			{
+				target: ".running",
+				actions: [ask.admitted, "admit", ask.startAdmitted],
+			},
 		],
-		report: { actions: verdict },
+		report: { actions: ask.verdict },
 		reset: [
-			{ guard: "expectsOther", actions: stale },
+			{ guard: "expectsOther", actions: ask.stale },
 			{
 				guard: "isHidden",
-				actions: [stopAll, keepDropped, "openByReset", done],
+				actions: [ask.stopAll, ask.keepDropped, "openByReset", ask.done],
 			},
 			{ target: ".resetting", actions: endGeneration },
 		],
 		delete: [
-			{ guard: "expectsOther", actions: stale },
+			{ guard: "expectsOther", actions: ask.stale },
 			{
 				guard: "deletesAgain",
 				target: ".resetting",
-				actions: [stopAll, keepDropped, "deleteAgain", done],
+				actions: [ask.stopAll, ask.keepDropped, "deleteAgain", ask.done],
 			},
-			{ guard: "isHidden", actions: nothing },
+			{ guard: "isHidden", actions: ask.nothing },
 			{ target: ".resetting", actions: endGeneration },
 		],
 		abort: [
 			{
 				guard: "namesReservation",
-				actions: [keepCancelled, "cancelReservation", done],
+				actions: [ask.keepCancelled, "cancelReservation", ask.done],
 			},
-			{ guard: "expectsOther", actions: stale },
-			{ guard: "dropsQueue", actions: [keepDropped, "dropQueue", done] },
-			{ actions: nothing },
+			{ guard: "expectsOther", actions: ask.stale },
+			{
+				guard: "dropsQueue",
+				actions: [ask.keepDropped, "dropQueue", ask.done],
+			},
+			{ actions: ask.nothing },
 		],
 		usage: [
-			{ guard: "ownsReservation", actions: [keepCounted, "countUsage"] },
+			{ guard: "ownsReservation", actions: [ask.keepCounted, "countUsage"] },
 			{ guard: "isOfThisGeneration", actions: "countUsage" },
 			{ guard: "ownsDrainingRun", actions: "countUsage" },
 		],
 		patch: [
-			{ guard: "expectsOther", actions: stale },
-			{ guard: "isHidden", actions: nothing },
-			{ guard: "metaMoved", actions: moved },
-			{ actions: ["patchMeta", done] },
+			{ guard: "expectsOther", actions: ask.stale },
+			{ guard: "isHidden", actions: ask.nothing },
+			{ guard: "metaMoved", actions: ask.moved },
+			{ actions: ["patchMeta", ask.done] },
 		],
 		import: [
-			{ guard: "isUnused", actions: ["importFacts", done] },
-			{ actions: nothing },
+			{ guard: "isUnused", actions: ["importFacts", ask.done] },
+			{ actions: ask.nothing },
 		],
-		rotate: { actions: staleRun },
+		rotate: { actions: ask.staleRun },
 		take: { guard: "mayTake", actions: "touch" },
 	},
 	states: {
@@ -565,7 +411,10 @@ export const sessionMachine = setup({
 		running: {
 			on: {
 				...live,
-				rotate: { guard: "ownsLiveRun", actions: ["rotate", showLive, done] },
+				rotate: {
+					guard: "ownsLiveRun",
+					actions: ["rotate", ask.showLive, ask.done],
+				},
 			},
 		},
 		aborting: {
@@ -574,7 +423,7 @@ export const sessionMachine = setup({
 				overdue: {
 					guard: "ownsLiveRun",
 					target: "ended",
-					actions: [keepSettled, "leave"],
+					actions: [ask.keepSettled, "leave"],
 				},
 			},
 		},
@@ -585,7 +434,7 @@ export const sessionMachine = setup({
 				{
 					guard: "hasDrainedToPurge",
 					target: "idle",
-					actions: [purgeOlder, "clearPurge"],
+					actions: [ask.purgeOlder, "clearPurge"],
 				},
 				{ guard: "hasDrained", target: "idle" },
 			],
@@ -593,11 +442,11 @@ export const sessionMachine = setup({
 				report: [
 					{
 						guard: "reportStartsDrainingRun",
-						actions: [verdict, "startDraining"],
+						actions: [ask.verdict, "startDraining"],
 					},
 					{
 						guard: "reportEndsDrainingRun",
-						actions: [verdict, ...settleDraining],
+						actions: [ask.verdict, ...settleDraining],
 					},
 				],
 				settled: { guard: "ownsDrainingRun", actions: settleDraining },

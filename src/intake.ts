@@ -1,7 +1,7 @@
 /** Owns what brings work in: `send` and `admit`. What it refuses it throws, because an unread refusal would be lost work. */
 import { isDeepStrictEqual } from "node:util";
 import type { OverlapMode } from "../machines/events.ts";
-import type { Expectation } from "../machines/facts.ts";
+import { type Expectation, rowOf, type SessionRow } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import { reservationOf } from "../machines/lifecycle.ts";
 import { type RunFacts, ticketOf } from "../machines/run.ts";
@@ -276,6 +276,16 @@ export class Intake<Input, Output, Meta> {
 		};
 	}
 
+	/** The row, or of a key that was deleted the one that its last generation ended with. */
+	async #lastRow(turn: Turn): Promise<SessionRow> {
+		const { session, after } = turn;
+		const row = rowAfter(turn);
+		if (row) return row;
+		const { store } = this.#engine;
+		const ended = await store.generation(session.key, after.generation - 1);
+		return ended?.row ?? rowOf(after);
+	}
+
 	/** The same message id again: nothing runs twice, and its end is the end of the first. */
 	async #repeat(
 		turn: Turn,
@@ -290,18 +300,18 @@ export class Intake<Input, Output, Meta> {
 			throw invalid(
 				`messageId ${shown(messageId)} was used before on session ${shown(known.run?.sessionKey ?? turn.session.key)} for ${known.kind === "reset" ? "a reset" : "another input"}; a new message needs a new id`,
 			);
+		const { key } = turn.session;
 		const receipt = {
 			disposition: "duplicate" as const,
 			messageId,
 			ticket: run,
-			row: rowAfter(turn) as SendReceipt["row"],
 		};
 		if (known.fate === "removed")
 			return {
 				...receipt,
+				row: await this.#lastRow(turn),
 				settled: Promise.resolve({ ticket: null, outcome: "removed" }),
 			};
-		const { key } = turn.session;
 		// Followed before the store is asked: the end may be committed while it answers.
 		const settled = this.#receipts.follow(key, messageId);
 		if (run) {
@@ -313,7 +323,7 @@ export class Intake<Input, Output, Meta> {
 			if (ended && !this.#engine.registry.get(ended))
 				this.#receipts.settle(key, messageId, settledBy(ended));
 		}
-		return { ...receipt, settled };
+		return { ...receipt, row: await this.#lastRow(turn), settled };
 	}
 }
 

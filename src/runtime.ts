@@ -61,7 +61,7 @@ export interface RuntimeOptions<Input, Output, Meta> {
 			generation: number;
 			cause: "first" | "reset" | "rotate";
 		}): string;
-		/** Ids that rise with time keep the store's index small. */
+		/** Never the same one twice. Ids that rise with time keep the store's index small. */
 		runId?(): string;
 	};
 	/** pino's shape. Default: warnings and errors to the console. */
@@ -114,7 +114,7 @@ export interface SessionRuntime<
 > extends AsyncDisposable {
 	/** Opens the store, settles what the last process left, then lets the queues go on. */
 	start(): Promise<this>;
-	/** Stops intake, then stops or awaits what runs, commits, releases the store. Default 'abort'. graceMs bounds both. Idempotent. */
+	/** Stops intake, then stops or awaits what runs, commits, releases the store. Default 'abort'. graceMs bounds both; the last commits get a second more. Idempotent. */
 	close(options?: {
 		runs?: "abort" | "await";
 		graceMs?: number;
@@ -230,7 +230,7 @@ export interface Run<Meta = JsonValue> {
 	/** Adds to what this run has used. Never throws, and always counts, in the archive if need be. */
 	usage(tokens: { inputTokens?: number; outputTokens?: number }): void;
 	/** Compaction, fork: a new session id for this run and its session, same identity. STALE_RUN once it was told to stop. */
-	rotate(options?: { sessionId?: string; reason?: string }): Promise<RunTicket>;
+	rotate(options?: { sessionId?: string }): Promise<RunTicket>;
 }
 
 export interface ManagedRun<Input = JsonValue, Meta = JsonValue>
@@ -287,8 +287,8 @@ export interface SendReceipt<Output = unknown> {
 	readonly ticket: RunTicket | null;
 	readonly row: SessionRow;
 	/**
-	 * How it ended. Never rejects. 'removed': it left without a run (dropped, or its expectation no longer met). Output is kept
-	 * for the life of the process only.
+	 * How it ended. Never rejects. 'removed': it left without a run (dropped, or its expectation no longer met). Output is not stored:
+	 * it is given to receipts that were held when the run settled.
 	 */
 	readonly settled: Promise<Settled<Output>>;
 }
