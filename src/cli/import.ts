@@ -1,7 +1,13 @@
 /** Owns `turnkeeper import`: sessions of an earlier system, one JSON object a line, into a store file that it owns while it works. */
 import { createReadStream } from "node:fs";
 import { notJson } from "../../machines/json.ts";
-import { checkMs, checkName, checkTokens, shown } from "../arguments.ts";
+import {
+	checkMs,
+	checkName,
+	checkTokens,
+	invalid,
+	shown,
+} from "../arguments.ts";
 import { createSessionRuntime } from "../embedded.ts";
 import { errorText } from "../errors.ts";
 import type { Logger } from "../logger.ts";
@@ -105,14 +111,14 @@ export async function* sessionsOf(
 
 function sessionFrom(value: unknown): ImportedSession {
 	if (typeof value !== "object" || value === null || Array.isArray(value))
-		throw new Error(
+		throw invalid(
 			`this is ${shown(value)}; a session must be an object with sessionKey and sessionId`,
 		);
 	const given = value as { [Field in keyof ImportedSession]?: unknown };
 	checkName(given.sessionKey, "sessionKey");
 	checkName(given.sessionId, "sessionId");
 	if (given.meta !== undefined && notJson(given.meta, "meta") !== null)
-		throw new Error(`meta is ${shown(given.meta)}; it must be JSON`);
+		throw invalid(`meta is ${shown(given.meta)}; it must be JSON`);
 	for (const time of ["createdAt", "updatedAt"] as const)
 		if (given[time] !== undefined) checkMs(given[time], time);
 	if (given.usage !== undefined) checkUsage(given.usage);
@@ -121,7 +127,7 @@ function sessionFrom(value: unknown): ImportedSession {
 
 function checkUsage(usage: unknown): void {
 	if (typeof usage !== "object" || usage === null)
-		throw new Error(
+		throw invalid(
 			`usage is ${shown(usage)}; it must be an object with inputTokens and outputTokens`,
 		);
 	const given = usage as Readonly<Record<string, unknown>>;
