@@ -257,5 +257,14 @@ export const runLogic: ActorLogic<
 };
 
 export function runShown(run: RunFacts): RunShown {
-	return { type: `run.${run.status}`, run };
+	return { type: shownAs[run.status], run };
 }
+
+const shownAs = {
+	reserved: "run.reserved",
+	admitted: "run.admitted",
+	executing: "run.executing",
+	aborting: "run.aborting",
+	settled: "run.settled",
+	abandoned: "run.abandoned",
+} as const;

@@ -82,7 +82,10 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		);
 		this.registry = new Registry(clock, (live) => this.overdue(live));
 		this.directory = new Directory(this, clock, options);
-		this.machine = liveMachine(() => this.#gathering as Turn);
+		this.machine = liveMachine(
+			() => this.#gathering as Turn,
+			() => this.inspection.isWatched,
+		);
 	}
 
 	get store(): OpenStore {

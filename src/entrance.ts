@@ -12,7 +12,7 @@ export class Entrance {
 	}
 
 	/** Calls `enter` with what was checked: at once, or after all calls of that key that came before. */
-	async pass<Checked, Answer>(
+	pass<Checked, Answer>(
 		key: string,
 		checked: Checked | Promise<Checked>,
 		enter: (checked: Checked) => Promise<Answer>,
@@ -23,7 +23,7 @@ export class Entrance {
 	}
 
 	/** As `pass`, but waits for nobody: a message that its schema cannot decide on holds up no reset (RQ-08). */
-	async overtake<Checked, Answer>(
+	overtake<Checked, Answer>(
 		key: string,
 		checked: Checked | Promise<Checked>,
 		enter: (checked: Checked) => Promise<Answer>,

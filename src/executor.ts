@@ -34,11 +34,14 @@ export class Executor<Input, Output, Meta> {
 			for (const message of messages) {
 				// A copy: what the executor does to it is not done to what was accepted.
 				const input = copied(message.input);
-				const name = `input of message ${shown(message.messageId)}`;
 				inputs.push({
 					...message,
 					input: schemas
-						? await checkSchema(schemas.input, input, name)
+						? await checkSchema(
+								schemas.input,
+								input,
+								`input of message ${shown(message.messageId)}`,
+							)
 						: (input as Input),
 				});
 			}

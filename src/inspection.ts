@@ -4,6 +4,7 @@ import { sessionMachine, stateOf } from "../machines/session.ts";
 import { errorText } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import type { LiveSession } from "./session.ts";
+import { showAll } from "./turn.ts";
 
 type Inspector = Observer<InspectionEvent>;
 
@@ -40,6 +41,7 @@ export class Inspection {
 		to: Iterable<Inspector> = this.#inspectors,
 	): void {
 		if (!actor || !committed) return;
+		showAll(actor, committed);
 		const rootId = actor.sessionId;
 		const tell = (event: object) => this.show(event as InspectionEvent, to);
 		tell({ type: "@xstate.actor", rootId, actorRef: actor });

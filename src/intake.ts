@@ -146,7 +146,7 @@ export class Intake<Input, Output, Meta> {
 						this.#repeat(turn, known, input).then(resolve, reject);
 						return;
 					}
-					const refused = refusalOf(turn, `message ${shown(messageId)}`);
+					const refused = refusalOf(turn, "message", messageId);
 					if (refused) reject(refused);
 					else resolve(this.#receipt(turn, messageId));
 				},
@@ -217,7 +217,7 @@ export class Intake<Input, Output, Meta> {
 						resolve(this.#handle(reply.run, turn));
 					else
 						reject(
-							refusalOf(turn, `run ${shown(runId)}`) ??
+							refusalOf(turn, "run", runId) ??
 								invalid(`run ${shown(runId)} was not admitted`),
 						);
 				},
@@ -271,7 +271,10 @@ export class Intake<Input, Output, Meta> {
 			disposition: taken ? "started" : "queued",
 			messageId,
 			ticket: taken && turn.start ? ticketOf(turn.start.run) : null,
-			row: rowAfter(turn) as SendReceipt["row"],
+			// Made when somebody looks: most hosts do not.
+			get row() {
+				return rowAfter(turn) as SessionRow;
+			},
 			settled: this.#receipts.follow(turn.session.key, messageId),
 		};
 	}
@@ -333,9 +336,15 @@ function plain(value: JsonValue): unknown {
 }
 
 /** The error that a refused intake is told, or null. */
-function refusalOf(turn: Turn, what: string): TurnkeeperError | null {
+function refusalOf(
+	turn: Turn,
+	kind: "message" | "run",
+	id: string,
+): TurnkeeperError | null {
 	const { reply, session } = turn;
+	if (reply?.result === "done") return null;
 	const key = shown(session.key);
+	const what = `${kind} ${shown(id)}`;
 	switch (reply?.result) {
 		case "stale":
 			return new TurnkeeperError(

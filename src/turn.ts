@@ -13,6 +13,7 @@ import {
 } from "../machines/facts.ts";
 import { type RunFacts, runRecordOf, runShown } from "../machines/run.ts";
 import { sessionMachine } from "../machines/session.ts";
+import { unsettledRuns } from "./reader.ts";
 import type { LiveSession, Operation } from "./session.ts";
 import type { StoredMessage, StoredRefusal } from "./store.ts";
 
@@ -126,8 +127,25 @@ function show(self: AnyActorRef, run: RunFacts): void {
 	if (child) child.send(runShown(run));
 }
 
-/** The session machine with its effects gathered into the turn that `current` names. */
-export function liveMachine(current: () => Turn) {
+/** Brings the children of a session up to what was committed; while nobody looks they are left as they were. */
+export function showAll(actor: AnyActorRef, facts: SessionFacts): void {
+	const unsettled = unsettledRuns(facts);
+	for (const run of unsettled) show(actor, run);
+	const shown = new Set(unsettled.map(childOf));
+	for (const [id, child] of Object.entries<AnyActorRef | undefined>(
+		actor.getSnapshot().children,
+	)) {
+		const run: RunFacts | undefined = child?.getSnapshot().context;
+		if (child && run && !shown.has(id))
+			child.send(runShown({ ...run, status: "settled" }));
+	}
+}
+
+/** The session machine with its effects gathered into the turn that `current` names. Run actors are kept up to date while somebody watches. */
+export function liveMachine(current: () => Turn, isWatched: () => boolean) {
+	const showIfWatched = (self: AnyActorRef, run: RunFacts) => {
+		if (isWatched()) show(self, run);
+	};
 	return sessionMachine.provide({
 		actions: {
 			reply: (_, reply) => {
@@ -136,7 +154,7 @@ export function liveMachine(current: () => Turn) {
 			startRun: enqueueActions(({ enqueue, self }, start) => {
 				enqueue(() => {
 					current().start = start;
-					show(self, start.run);
+					showIfWatched(self, start.run);
 				});
 				const id = childOf(start.run);
 				if (!self.getSnapshot().children[id])
@@ -144,13 +162,14 @@ export function liveMachine(current: () => Turn) {
 			}),
 			stopRuns: ({ self }, stops) => {
 				current().stops = [...current().stops, ...stops];
-				for (const { run } of stops) show(self, run);
+				for (const { run } of stops) showIfWatched(self, run);
 			},
-			showRun: ({ self }, run) => show(self, run),
+			showRun: ({ self }, run) => showIfWatched(self, run),
 			keepRuns: ({ self }, runs) => {
 				const turn = current();
 				turn.runs = turn.runs.length > 0 ? [...turn.runs, ...runs] : runs;
-				for (const run of runs) if (run.outcome !== null) show(self, run);
+				for (const run of runs)
+					if (run.outcome !== null) showIfWatched(self, run);
 			},
 			keepGeneration: enqueueActions(({ enqueue, self, context }, ended) => {
 				enqueue(() => {

@@ -34,7 +34,7 @@ export class Database {
 			db.exec(`PRAGMA synchronous = ${synchronous}`);
 			// A batch over many sessions touches thousands of pages: room for them in memory, and fewer of them copied twice.
 			db.exec("PRAGMA cache_size = -16000");
-			db.exec("PRAGMA wal_autocheckpoint = 4000");
+			db.exec("PRAGMA wal_autocheckpoint = 8000");
 			migrate(db, path);
 		});
 	}
