@@ -126,6 +126,7 @@ class Embedded<Input, Output, Meta>
 			engine.open(await this.#config.store.open({ name: "turnkeeper" }));
 			goOn();
 			const waiting = await recover(engine, goOn);
+			goOn();
 			engine.state = "open";
 			for (const key of waiting) takeNext(engine, key);
 			engine.projection.refresh(
@@ -161,11 +162,11 @@ class Embedded<Input, Output, Meta>
 		if (wasStarting) await this.#starting?.catch(() => {});
 		if (wasOpen) await stopRuns(engine, runs, graceMs);
 		if (engine.state !== "lost") engine.state = "closed";
-		engine.retries.giveUp();
-		engine.waiting.failAll(engine.refusal("wait"));
+		engine.giveUp(engine.refusal("wait"));
 		this.#entrance.close(engine.refusal("send"));
 		this.#receipts.interrupt();
 		engine.registry.clear();
+		if (wasOpen) engine.journal.abandon(engine.refusal("wait"));
 		engine.directory.clear();
 		await engine.release();
 	}

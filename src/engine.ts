@@ -263,7 +263,8 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 						: {
 								...turn,
 								operation: told,
-								start: turn.start?.run.driver === "host" ? null : turn.start,
+								// Nobody has the handle of a run whose admission was said to have failed.
+								start: turn.reply?.result === "admitted" ? null : turn.start,
 							},
 				),
 			);
@@ -354,9 +355,24 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		this.journal.stop(error);
 		for (const live of this.registry.all()) live.abort(error);
 		this.registry.clear();
-		this.retries.giveUp();
-		this.waiting.failAll(error);
+		this.giveUp(error);
 		this.options.interrupted();
+	}
+
+	/** Whether anything that nobody can repeat waits for its next try, or is in doubt. */
+	get hasUnfinished(): boolean {
+		if (this.retries.waits()) return true;
+		for (const { doubt } of this.directory.all()) if (doubt) return true;
+		return false;
+	}
+
+	/** Nothing that waits will come to pass any more; whoever waits is told. */
+	giveUp(error: TurnkeeperError): void {
+		this.retries.giveUp();
+		for (const { doubt } of this.directory.all())
+			for (const { operation } of doubt?.turns ?? [])
+				if (operation.kept) operation.failed(error);
+		this.waiting.failAll(error);
 	}
 
 	get #isOver(): boolean {
@@ -421,6 +437,14 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 						this.registry.leave(live, after.hidden ? "delete" : "reset");
 				}
 			for (const run of turn.runs) this.#leave(run, turn);
+			// What an unreadable row had live is known to the registry alone.
+			if (turn.healed)
+				for (const live of this.registry.all())
+					if (
+						live.ticket.sessionKey === after.sessionKey &&
+						live.ticket.generation < after.generation
+					)
+						this.registry.leave(live, after.hidden ? "delete" : "reset");
 		}
 		for (const { live, start } of starts) {
 			// It may have settled within the same commit.

@@ -35,6 +35,7 @@ export class Journal {
 	#store: OpenStore;
 	#host: JournalHost;
 	#open: Turn[] = [];
+	#inFlight: readonly Turn[] = [];
 	/** Refusals of reports that no session was asked about. */
 	#loose: Loose[] = [];
 	#scheduled = false;
@@ -85,6 +86,12 @@ export class Journal {
 		this.#schedule();
 	}
 
+	/** As `stop`, and whoever waits for a commit that the store does not answer is told so. */
+	abandon(error: TurnkeeperError): void {
+		this.stop(error);
+		for (const { operation } of this.#inFlight) operation.failed(error);
+	}
+
 	#when(holds: () => boolean): Promise<void> {
 		if (holds()) return Promise.resolve();
 		const { promise, resolve } = Promise.withResolvers<void>();
@@ -117,7 +124,9 @@ export class Journal {
 		while (this.#open.length > 0 || this.#loose.length > 0) {
 			const turns = this.#open.splice(0, largestBatch);
 			const loose = this.#loose.splice(0, largestBatch);
+			this.#inFlight = turns;
 			await this.#commit(turns, loose);
+			this.#inFlight = [];
 			this.#wake();
 			// Calls that the commit set off join the next batch together.
 			if (this.#open.length > 0)
@@ -171,6 +180,7 @@ export class Journal {
 	}
 
 	async #retryLoose({ refusal, resolve, reject }: Loose): Promise<void> {
+		if (this.#stopped) return reject(this.#stopped);
 		try {
 			await this.#store.commit({ sessions: [], refusals: [refusal] });
 			resolve();
@@ -196,8 +206,10 @@ export class Journal {
 		for (let isFirst = true; ; isFirst = false) {
 			const holds = change && (await this.#holds(change));
 			if (holds === "yes") return this.#conclude(turns);
-			if (holds === "lost" || holds === "unknown" || !isFirst)
-				return this.#fail(session, turns, failure, holds === "unknown");
+			// Records alone move no version, but to write them again changes nothing.
+			const isDoubtful = holds === "unknown" && change?.facts !== null;
+			if (this.#stopped || isDoubtful || !isFirst)
+				return this.#fail(session, turns, failure, isDoubtful);
 			try {
 				await this.#store.commit({
 					sessions: change ? [change] : [],
@@ -211,9 +223,7 @@ export class Journal {
 	}
 
 	/** The store stands where the change begins, or where it ends. Anywhere else, it is not ours any more. */
-	async #holds(
-		change: SessionWrite,
-	): Promise<"yes" | "no" | "unknown" | "lost"> {
+	async #holds(change: SessionWrite): Promise<"yes" | "no" | "unknown"> {
 		let found: number;
 		try {
 			found = await this.#store.version(change.sessionKey);
@@ -228,7 +238,7 @@ export class Journal {
 				`session ${JSON.stringify(change.sessionKey)} is at version ${found} in the store, which this owner never wrote (it wrote ${change.baseVersion}); another process has taken the store over`,
 			),
 		);
-		return "lost";
+		return "no";
 	}
 
 	#fail(

@@ -11,9 +11,12 @@ interface Settling<Output> {
 export class Receipts<Output> {
 	/** By message id, until it has ended; different sessions may use the same one. */
 	#settling = new Map<string, readonly Settling<Output>[]>();
+	#isOver = false;
 
 	/** The end of a message, whenever it comes; the same promise for all who follow it. */
 	follow(key: string, messageId: string): Promise<Settled<Output>> {
+		if (this.#isOver)
+			return Promise.resolve({ ticket: null, outcome: "interrupted" });
 		const named = this.#settling.get(messageId);
 		const known = named?.find((one) => one.key === key);
 		if (known) return known.settled.promise;
@@ -54,6 +57,7 @@ export class Receipts<Output> {
 
 	/** The runtime closed: what still waits did not end here. */
 	interrupt(): void {
+		this.#isOver = true;
 		for (const { settled } of [...this.#settling.values()].flat())
 			settled.resolve({ ticket: null, outcome: "interrupted" });
 		this.#settling.clear();

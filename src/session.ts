@@ -251,6 +251,7 @@ export class LiveSession {
 		const lost = this.#lost ?? [];
 		this.#lost = null;
 		if (turn.after.generation !== turn.before.generation) {
+			turn.healed = true;
 			turn.messages = [...turn.messages, ...lost];
 			return true;
 		}

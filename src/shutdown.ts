@@ -16,7 +16,10 @@ export async function stopRuns<Meta>(
 ): Promise<void> {
 	const { registry, directory } = engine;
 	const end = engine.now() + graceMs;
-	const isOver = () => registry.size === 0 && directory.busy().length === 0;
+	const isOver = () =>
+		registry.size === 0 &&
+		directory.busy().length === 0 &&
+		!engine.hasUnfinished;
 	if (runs === "await") await within(engine, end, isOver);
 	// What is about to begin is stopped as soon as it has.
 	engine.whileClosing = (live) => stopOne(engine, live, end);

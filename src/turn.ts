@@ -30,6 +30,8 @@ export interface Turn {
 	messages: readonly StoredMessage[];
 	refusals: readonly StoredRefusal[];
 	purgeBefore: number | null;
+	/** It ended a generation whose row could not be read. */
+	healed: boolean;
 	/** The runs of the generation that this turn ended, newest first. */
 	endedRuns: readonly RunFacts[];
 	/** The row after this turn, made when somebody asks. */
@@ -59,6 +61,7 @@ export function emptyTurn(
 		messages: none,
 		refusals: none,
 		purgeBefore: null,
+		healed: false,
 		endedRuns: none,
 		row: null,
 		inspection: none,

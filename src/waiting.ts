@@ -18,6 +18,7 @@ export interface WaitOptions {
 export class Waiting {
 	#clock: Clock;
 	#waiters = new Map<string, Set<Waiter>>();
+	#over: TurnkeeperError | null = null;
 	#resting = new Set<{
 		holds: () => boolean;
 		done: () => void;
@@ -51,6 +52,7 @@ export class Waiting {
 		isDone: (facts: SessionFacts) => boolean,
 		collect: (turn: Turn) => void,
 	): Promise<Turn> {
+		if (this.#over) return Promise.reject(this.#over);
 		const { promise, resolve, reject } = Promise.withResolvers<Turn>();
 		this.#add(key, {
 			see: (turn) => {
@@ -122,7 +124,9 @@ export class Waiting {
 		});
 	}
 
+	/** Also those who come later. */
 	failAll(error: TurnkeeperError): void {
+		this.#over = error;
 		const all = [
 			...[...this.#waiters.values()].flatMap((own) => [...own]),
 			...this.#resting,
