@@ -41,6 +41,8 @@ export class Journal {
 	#scheduled = false;
 	#flushing: Promise<void> | null = null;
 	#waiters: { holds: () => boolean; done: () => void }[] = [];
+	/** Nobody waits for a commit any more. */
+	#isAbandoned = false;
 	/** Set when nothing may be written any more. */
 	#stopped: TurnkeeperError | null = null;
 	#commits = 0;
@@ -90,10 +92,12 @@ export class Journal {
 	abandon(error: TurnkeeperError): void {
 		this.stop(error);
 		for (const { operation } of this.#inFlight) operation.failed(error);
+		this.#isAbandoned = true;
+		for (const { done } of this.#waiters.splice(0)) done();
 	}
 
 	#when(holds: () => boolean): Promise<void> {
-		if (holds()) return Promise.resolve();
+		if (holds() || this.#isAbandoned) return Promise.resolve();
 		const { promise, resolve } = Promise.withResolvers<void>();
 		this.#waiters.push({ holds, done: resolve });
 		return promise;
