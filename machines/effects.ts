@@ -143,11 +143,11 @@ export const startAdmitted = effect("startRun", ({ run }) => ({
 }));
 export const startNext = effect("startRun", (facts, event) => ({
 	run: next(facts, event),
-	messages: facts.queue.slice(0, 1).map(life.messageOf),
+	messages: facts.queue.slice(0, 1),
 }));
 export const startArriving = effect("startRun", (facts, event) => ({
 	run: next(accepted(facts, event), event),
-	messages: accepted(facts, event).queue.map(life.messageOf),
+	messages: accepted(facts, event).queue,
 }));
 export const stopLive = effect("stopRuns", (facts, event) =>
 	generation.stopsOf([
@@ -190,13 +190,6 @@ export const keepQueued = effect("keepMessages", (facts, event) => [
 		reason: null,
 	},
 ]);
-export const keepTaken = effect("keepMessages", (facts, event) =>
-	life.takenBy(facts, next(facts, event)),
-);
-export const keepBegun = effect("keepMessages", (facts, event) => {
-	const line = accepted(facts, event);
-	return life.takenBy(line, next(line, event));
-});
 export const keepDropped = effect("keepMessages", (facts, event) =>
 	generation.droppedBy(facts, as<"reset" | "delete" | "abort">(event)),
 );

@@ -5,7 +5,6 @@
 import type {
 	ArchivedGeneration,
 	Expectation,
-	Message,
 	QueuedMessage,
 } from "./facts.ts";
 import type { JsonValue } from "./json.ts";
@@ -141,8 +140,11 @@ export type MessageFate = {
 export interface SessionEffects {
 	/** Answer whoever sent the event. Exactly one an event, or none for events that nobody waits on. */
 	reply: Reply;
-	/** Once the turn is committed, let this run execute. `messages` is empty for a run that the host drives. */
-	startRun: { readonly run: RunFacts; readonly messages: readonly Message[] };
+	/** Once the turn is committed, let this run execute; it takes these messages, none if the host drives it. */
+	startRun: {
+		readonly run: RunFacts;
+		readonly messages: readonly QueuedMessage[];
+	};
 	/** Fire the signals of these runs, and send `overdue` when a grace period is over. */
 	stopRuns: readonly { readonly run: RunFacts; readonly stop: RunStop }[];
 	/** Keep the record of a run that settled or was reserved; a reservation that its generation leaves behind stays open. */
@@ -151,7 +153,7 @@ export interface SessionEffects {
 	showRun: RunFacts;
 	/** Keep a generation that ended, or write it again when its last run completed it. */
 	keepGeneration: ArchivedGeneration;
-	/** Keep what became of these messages. */
+	/** Keep what became of these messages; what `startRun` takes is not said again. */
 	keepMessages: readonly MessageFate[];
 	/** Erase all that older generations left. */
 	purge: { readonly sessionKey: string; readonly before: number };

@@ -2,7 +2,7 @@
  * Owns how the facts of a session change: one pure function a decision. Never asks for the time, mints an id or does I/O;
  * whatever it needs from outside stands in the event. The chart in session.ts says when each of them applies.
  */
-import type { MessageFate, SessionEvent } from "./events.ts";
+import type { SessionEvent } from "./events.ts";
 import type {
 	Message,
 	QueuedMessage,
@@ -17,7 +17,6 @@ import {
 	type RunEnd,
 	type RunFacts,
 	stepRun,
-	ticketOf,
 } from "./run.ts";
 import type { RunOutcome } from "./ticket.ts";
 
@@ -99,16 +98,6 @@ export function nextRun(
 export function messageOf(message: QueuedMessage): Message {
 	const { messageId, input, acceptedAt, generation } = message;
 	return { messageId, input, acceptedAt, generation };
-}
-
-export function takenBy(
-	facts: SessionFacts,
-	taker: RunFacts,
-): readonly MessageFate[] {
-	const run = ticketOf(taker);
-	return facts.queue
-		.slice(0, 1)
-		.map((message) => ({ message, fate: "taken", run, reason: null }));
 }
 
 /** Part of a turn that some event began, so not a version of its own. */

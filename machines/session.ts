@@ -50,13 +50,13 @@ const free = {
 	always: {
 		guard: "mayTake",
 		target: "running",
-		actions: [ask.startNext, ask.keepTaken, "take"],
+		actions: [ask.startNext, "take"],
 	},
 	on: {
 		message: {
 			guard: "mayBegin",
 			target: "running",
-			actions: [ask.startArriving, ask.keepBegun, "begin", ask.done],
+			actions: [ask.startArriving, "begin", ask.done],
 		},
 		report: [
 			{

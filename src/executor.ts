@@ -1,5 +1,6 @@
 /** Owns the call of the host's executor: what it is given, and that whatever it does becomes the end of its run and nothing else. */
-import type { Message } from "../machines/facts.ts";
+import type { Message, QueuedMessage } from "../machines/facts.ts";
+import { messageOf } from "../machines/lifecycle.ts";
 import { checkSchema, copied, shown } from "./arguments.ts";
 import type { Config } from "./config.ts";
 import type { Engine } from "./engine.ts";
@@ -26,7 +27,7 @@ export class Executor<Input, Output, Meta> {
 
 	async #run(
 		live: LiveRun,
-		messages: readonly Message[],
+		messages: readonly QueuedMessage[],
 	): Promise<{ outcome: "completed" | "failed"; error?: string }> {
 		const { execute, schemas } = this.#config;
 		try {
@@ -35,7 +36,7 @@ export class Executor<Input, Output, Meta> {
 				// A copy: what the executor does to it is not done to what was accepted.
 				const input = copied(message.input);
 				inputs.push({
-					...message,
+					...messageOf(message),
 					input: schemas
 						? await checkSchema(
 								schemas.input,

@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 
 const process = randomBytes(6).toString("hex");
 let last = 0;
+let prefix = "";
 let count = 0;
 
 /**
@@ -11,9 +12,13 @@ let count = 0;
  * @example risingId() // "0mhq8v2kx-0000001-9f86d081884c"
  */
 export function risingId(): string {
-	last = Math.max(last, Date.now());
+	const now = Date.now();
+	if (now > last) {
+		last = now;
+		prefix = now.toString(36).padStart(9, "0");
+	}
 	count += 1;
-	return `${last.toString(36).padStart(9, "0")}-${count.toString(36).padStart(7, "0")}-${process}`;
+	return `${prefix}-${count.toString(36).padStart(7, "0")}-${process}`;
 }
 
 export function freshSessionId(): string {

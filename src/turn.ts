@@ -11,7 +11,12 @@ import {
 	type SessionFacts,
 	type SessionRow,
 } from "../machines/facts.ts";
-import { type RunFacts, runRecordOf, runShown } from "../machines/run.ts";
+import {
+	type RunFacts,
+	runRecordOf,
+	runShown,
+	ticketOf,
+} from "../machines/run.ts";
 import { sessionMachine } from "../machines/session.ts";
 import { unsettledRuns } from "./reader.ts";
 import type { LiveSession, Operation } from "./session.ts";
@@ -117,6 +122,22 @@ function noteFates(turn: Turn, fates: readonly MessageFate[]): void {
 	}
 }
 
+function noteTaken(
+	turn: Turn,
+	{ run, messages }: SessionEffects["startRun"],
+): void {
+	const ticket = ticketOf(run);
+	noteFates(
+		turn,
+		messages.map((message) => ({
+			message,
+			fate: "taken",
+			run: ticket,
+			reason: null,
+		})),
+	);
+}
+
 /** One child a generation, reused for its runs: a fresh id for every run would cost a third of the throughput. */
 function childOf(run: RunFacts): string {
 	return `generation ${run.generation}`;
@@ -156,7 +177,9 @@ export function liveMachine(current: () => Turn, isWatched: () => boolean) {
 			},
 			startRun: enqueueActions(({ enqueue, self }, start) => {
 				enqueue(() => {
-					current().start = start;
+					const turn = current();
+					turn.start = start;
+					if (start.messages.length > 0) noteTaken(turn, start);
 					showIfWatched(self, start.run);
 				});
 				const id = childOf(start.run);
