@@ -29,7 +29,7 @@ import {
 
 // ── stopping
 
-export function stopOf(event: EventOf<"reset" | "delete" | "abort">): RunStop {
+function stopOf(event: EventOf<"reset" | "delete" | "abort">): RunStop {
 	return {
 		cause: event.type === "abort" ? event.cause : event.type,
 		reason: event.reason,

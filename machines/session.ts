@@ -45,6 +45,20 @@ const settleDraining = [
 	"settleDraining",
 ] as const;
 
+/** A terminal of the run that is live, or that a reservation makes live for this one step. */
+const reportSettles = [
+	{
+		guard: "reportFailsRun",
+		target: "failed",
+		actions: [ask.verdict, ask.keepSettled, "leave"],
+	},
+	{
+		guard: "reportEndsRun",
+		target: "ended",
+		actions: [ask.verdict, ask.keepSettled, "leave"],
+	},
+] as const;
+
 /** idle, ended, failed: the next message, in line or arriving, is taken at once. */
 const free = {
 	always: {
@@ -64,16 +78,7 @@ const free = {
 				target: "running",
 				actions: [ask.verdict, "startReserved", ask.startAdmitted],
 			},
-			{
-				guard: "reportFailsRun",
-				target: "failed",
-				actions: [ask.verdict, ask.keepSettled, "leave"],
-			},
-			{
-				guard: "reportEndsRun",
-				target: "ended",
-				actions: [ask.verdict, ask.keepSettled, "leave"],
-			},
+			...reportSettles,
 		],
 	},
 } as const;
@@ -85,16 +90,7 @@ const live = {
 			guard: "reportStartsRun",
 			actions: [ask.verdict, "noteStart", ask.showLive],
 		},
-		{
-			guard: "reportFailsRun",
-			target: "failed",
-			actions: [ask.verdict, ask.keepSettled, "leave"],
-		},
-		{
-			guard: "reportEndsRun",
-			target: "ended",
-			actions: [ask.verdict, ask.keepSettled, "leave"],
-		},
+		...reportSettles,
 	],
 	settled: [
 		{

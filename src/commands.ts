@@ -41,7 +41,6 @@ type StopEvent = Extract<SessionEvent, { type: "reset" | "delete" | "abort" }>;
 export class Commands<Input, Output, Meta> {
 	readonly #engine: Engine<Meta>;
 	readonly #config: Config<Input, Output, Meta>;
-
 	readonly #entrance: Entrance;
 
 	constructor(
