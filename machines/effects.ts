@@ -3,11 +3,13 @@
  * Pure: asked twice of the same facts and event, each gives the same.
  */
 import type { Reply, SessionEffects, SessionEvent } from "./events.ts";
-import { mismatchOf, type SessionFacts } from "./facts.ts";
+import { mismatchOf, type QueuedMessage, type SessionFacts } from "./facts.ts";
 import * as generation from "./generation.ts";
 import * as life from "./lifecycle.ts";
+import * as line from "./line.ts";
 import { judge, type VerdictKind } from "./report.ts";
-import { ownsRun, type RunFacts, ticketOf } from "./run.ts";
+import { triedAgain } from "./retry.ts";
+import { deliveryOf, ownsRun, type RunFacts, ticketOf } from "./run.ts";
 
 /** What the chart carries: the facts, as one value. */
 export interface SessionContext {
@@ -20,7 +22,19 @@ export interface Scope {
 }
 
 type EventOf<Type extends SessionEvent["type"]> = life.EventOf<Type>;
-export type Ticketed = "settled" | "overdue" | "rotate" | "usage";
+/** Events that a run sends, or that somebody sends in its name. */
+export type Ticketed =
+	| "settled"
+	| "overdue"
+	| "rotate"
+	| "usage"
+	| "append"
+	| "wait"
+	| "unwait"
+	| "deliver"
+	| "delivered"
+	| "pull"
+	| "alive";
 
 /** The chart says which events a guard or an action meets; this says so to the compiler. */
 export function as<Type extends SessionEvent["type"]>(event: SessionEvent) {
@@ -49,7 +63,33 @@ export const busy = reply(({ run }) => ({
 }));
 export const full = reply((_, event) => ({
 	result: "full",
-	capacity: as<"message">(event).capacity,
+	capacity: as<"message">(event).policy.capacity,
+}));
+export const staleAnswer = reply((facts, event) => ({
+	result: "stale",
+	mismatch:
+		as<"answer">(event).ticket.generation === facts.generation
+			? "runId"
+			: "generation",
+}));
+export const staleMessage = reply(() => ({
+	result: "stale",
+	mismatch: "messageId",
+}));
+export const answered = reply((facts, event) => ({
+	result: "known",
+	value: answerTo(facts, event)?.value ?? null,
+}));
+export const delivered = reply((facts, event) => ({
+	result: "known",
+	value:
+		deliveryOf(facts.run as RunFacts, as<"deliver">(event).name)?.result ??
+		null,
+}));
+export const usedName = reply(() => ({ result: "used" }));
+export const pulled = reply((facts, event) => ({
+	result: "pulled",
+	message: line.steeringFor(facts, as<"pull">(event)) as QueuedMessage,
 }));
 export const admitted = reply((facts, event) => ({
 	result: "admitted",
@@ -75,15 +115,28 @@ export function ownsLive(facts: SessionFacts, event: SessionEvent): boolean {
 	return facts.run !== null && ownsRun(facts.run, as<Ticketed>(event).ticket);
 }
 
+/** Once it was told to stop, a run may not begin anything more. */
+export function mayAct(facts: SessionFacts, event: SessionEvent): boolean {
+	return ownsLive(facts, event) && facts.run?.stop === null;
+}
+
+/** What an answer that the live run asks for said, if it was given before. */
+export function answerTo({ run }: SessionFacts, event: SessionEvent) {
+	const { name } = as<"wait">(event);
+	return run?.answers.find((one) => one.name === name);
+}
+
+/** Whether the verdict on a report is this, and the report a start or a terminal. Progress is neither: it changes no fact. */
 export function says(
 	facts: SessionFacts,
 	event: SessionEvent,
 	verdict: VerdictKind,
-	start: boolean,
+	what: "start" | "terminal",
 ): boolean {
 	const { report } = as<"report">(event);
+	if (report.phase === "progress") return false;
 	return (
-		(report.phase === "start") === start &&
+		(report.phase === "start") === (what === "start") &&
 		judge(facts, report).verdict === verdict
 	);
 }
@@ -107,11 +160,11 @@ export const settled = remembered((facts, event): RunFacts => {
 });
 
 /** The run that takes the next message in line. */
-export const next = remembered(life.nextRun);
+export const next = remembered(line.nextRun);
 
 /** The facts with the arriving message in line. */
 export const accepted = remembered((facts, event) =>
-	life.accept(facts, as<"message">(event)),
+	line.accept(facts, as<"message">(event)),
 );
 
 /** Guards and actions of one transition ask the same thing of the same facts; the last answer is remembered. Pure all the same. */
@@ -143,7 +196,7 @@ export const startAdmitted = effect("startRun", ({ run }) => ({
 }));
 export const startNext = effect("startRun", (facts, event) => ({
 	run: next(facts, event),
-	messages: facts.queue.slice(0, 1),
+	messages: line.headOf(facts.queue),
 }));
 export const startArriving = effect("startRun", (facts, event) => ({
 	run: next(accepted(facts, event), event),
@@ -182,14 +235,62 @@ export const keepEnded = effect("keepGeneration", (facts, event) =>
 export const keepCompleted = effect("keepGeneration", (facts, event) =>
 	generation.completeGeneration(facts, settled(facts, event)),
 );
-export const keepQueued = effect("keepMessages", (facts, event) => [
-	{
-		message: life.arriving(facts, as<"message">(event)),
-		fate: "queued",
-		run: null,
-		reason: null,
-	},
+export const keepArrival = effect("keepMessages", (facts, event) =>
+	line.fatesOfArrival(facts, as<"message">(event)),
+);
+export const keepDisplaced = effect("keepLine", (facts, event) =>
+	line.displaced(facts, as<"message">(event)),
+);
+export const stopInterrupted = effect("stopRuns", (facts, event) =>
+	generation.stopsOf([
+		{ run: generation.interrupt(facts, as<"message">(event)).run as RunFacts },
+	]),
+);
+export const hideInterrupted = effect("hideEntries", ({ run }, event) =>
+	run && as<"message">(event).policy.mode === "rollback" ? [run] : [],
+);
+export const keepEdited = effect("keepLine", (facts, event) =>
+	line
+		.edited(facts, as<"edit">(event))
+		.filter((message) => !facts.queue.includes(message)),
+);
+export const keepRemoved = effect("keepMessages", (facts, event) => [
+	line.removed(
+		line.waitingMessage(facts, as<"remove">(event).messageId) as QueuedMessage,
+		"taken back by its host",
+	),
 ]);
+export const keepPulled = effect("keepMessages", (facts, event) => {
+	const pulled = as<"pull">(event);
+	return [
+		{
+			message: line.steeringFor(facts, pulled) as QueuedMessage,
+			fate: "taken",
+			run: pulled.ticket,
+			reason: null,
+		},
+	];
+});
+export const keepUnread = effect("keepMessages", ({ run }, event) =>
+	line.backInLine(
+		life.unreadOf(run, as<"settled">(event)),
+		"its run ended before it looked at it",
+	),
+);
+export const keepTriedAgain = effect("keepMessages", (_, event) =>
+	line.backInLine(
+		triedAgain(as<"settled">(event)),
+		"its run died and is tried again",
+	),
+);
+export const hideDead = effect("hideEntries", ({ run }) => [run as RunFacts]);
+export const keepEntry = effect("keepEntry", (facts, event) =>
+	life.entryOf(facts, as<"append">(event)),
+);
+export const closeEnded = effect("closeGenerations", (facts, event) => {
+	const ends = as<"reset" | "delete">(event);
+	return ends.hook ? [generation.closingGeneration(facts, ends)] : [];
+});
 export const keepDropped = effect("keepMessages", (facts, event) =>
 	generation.droppedBy(facts, as<"reset" | "delete" | "abort">(event)),
 );

@@ -4,15 +4,39 @@
  */
 import type {
 	ArchivedGeneration,
+	ChildOf,
+	ClosingGeneration,
 	Expectation,
 	QueuedMessage,
+	StoredEntry,
 } from "./facts.ts";
 import type { JsonValue } from "./json.ts";
 import type { LifecycleReport, VerdictKind } from "./report.ts";
 import type { RunEnd, RunFacts, RunStop } from "./run.ts";
 import type { RunTicket, StopCause } from "./ticket.ts";
 
-export type OverlapMode = "reject" | "enqueue";
+/**
+ * What happens to a message that arrives during a run.
+ * reject: refused · enqueue: one run each, in order · latest: only the newest waits, the skipped are listed in its run · collect: all
+ * that wait become one run · steer: handed to the live run · interrupt: stop, drain, then this one · rollback: like interrupt, and the
+ * stopped run's transcript is hidden.
+ */
+export type OverlapMode =
+	| "reject"
+	| "enqueue"
+	| "latest"
+	| "collect"
+	| "steer"
+	| "interrupt"
+	| "rollback";
+
+/** An overlap policy with nothing left out. */
+export interface Overlap {
+	readonly mode: OverlapMode;
+	readonly debounceMs: number;
+	readonly capacity: number;
+	readonly onFull: "reject" | "drop-oldest";
+}
 
 interface Turn {
 	/** The engine's clock, epoch ms. */
@@ -30,8 +54,12 @@ export type SessionEvent =
 			readonly type: "message";
 			readonly messageId: string;
 			readonly input: JsonValue;
-			readonly mode: OverlapMode;
-			readonly capacity: number;
+			readonly policy: Overlap;
+			/** `reset` if it comes with one: then it stands before all others. */
+			readonly front?: "reset" | null | undefined;
+			readonly parent?: ChildOf | null | undefined;
+			/** When the grace period of what it interrupts is over. */
+			readonly deadline: number;
 			/** For the generation that this opens, if it opens one. */
 			readonly sessionId: string;
 			readonly meta?: JsonValue | undefined;
@@ -44,6 +72,7 @@ export type SessionEvent =
 			/** The session id that the host gave, which the session takes on. */
 			readonly givenSessionId: string | null;
 			readonly sessionId: string;
+			readonly leaseMs?: number | null | undefined;
 			readonly meta?: JsonValue | undefined;
 	  })
 	| (Turn & {
@@ -56,10 +85,23 @@ export type SessionEvent =
 			readonly type: "settled";
 			readonly ticket: RunTicket;
 			readonly end: RunEnd;
+			/** It settles what a dead process left, which is no activity. */
+			readonly recovers?: boolean | undefined;
+			/** What its messages are and how often they may be tried, if dead runs are tried again at all. */
+			readonly retry?:
+				| {
+						readonly messages: readonly QueuedMessage[];
+						readonly maxAttempts: number;
+						readonly maxAgeMs: number;
+				  }
+				| undefined;
+			/** Messages that the run took while it ran and never looked at. */
+			readonly unread?: readonly QueuedMessage[] | undefined;
 	  })
 	| (Turn & { readonly type: "overdue"; readonly ticket: RunTicket })
 	| (Command & {
 			readonly type: "reset";
+			readonly cause: "reset" | "expiry";
 			readonly sessionId: string;
 			readonly reason: string | null;
 			/** When the grace period of what it stops is over. */
@@ -67,6 +109,8 @@ export type SessionEvent =
 			readonly queued: "keep" | "drop";
 			/** What the new generation starts with. */
 			readonly meta: JsonValue;
+			/** Whether the host has work of its own to do on the one that ends. */
+			readonly hook?: boolean | undefined;
 	  })
 	| (Command & {
 			readonly type: "delete";
@@ -74,6 +118,7 @@ export type SessionEvent =
 			readonly deadline: number;
 			readonly queued: "keep" | "drop";
 			readonly purge: boolean;
+			readonly hook?: boolean | undefined;
 	  })
 	| (Command & {
 			readonly type: "abort";
@@ -81,6 +126,8 @@ export type SessionEvent =
 			readonly reason: string | null;
 			readonly deadline: number;
 			readonly queued: "keep" | "drop";
+			/** The run that is meant, where a person's word is not enough. */
+			readonly ticket?: RunTicket | undefined;
 	  })
 	| (Turn & {
 			readonly type: "rotate";
@@ -108,6 +155,57 @@ export type SessionEvent =
 			readonly createdAt: number;
 			readonly updatedAt: number;
 	  })
+	// What a run asks for, in its own name.
+	| (Turn & {
+			readonly type: "append";
+			readonly ticket: RunTicket;
+			readonly entry: JsonValue;
+	  })
+	| (Turn & {
+			readonly type: "wait";
+			readonly ticket: RunTicket;
+			readonly name: string;
+			readonly deadline: number | null;
+	  })
+	/** The time of a wait is over. */
+	| (Turn & {
+			readonly type: "unwait";
+			readonly ticket: RunTicket;
+			readonly name: string;
+	  })
+	| (Turn & {
+			readonly type: "deliver";
+			readonly ticket: RunTicket;
+			readonly name: string;
+	  })
+	| (Turn & {
+			readonly type: "delivered";
+			readonly ticket: RunTicket;
+			readonly name: string;
+			readonly status: "done" | "failed";
+			readonly result: JsonValue;
+	  })
+	/** Takes the next message that steers it. */
+	| (Turn & { readonly type: "pull"; readonly ticket: RunTicket })
+	| (Turn & { readonly type: "alive"; readonly ticket: RunTicket })
+	/** Somebody's answer to a wait. */
+	| (Turn & {
+			readonly type: "answer";
+			readonly ticket: Pick<RunTicket, "generation" | "runId">;
+			readonly name: string;
+			readonly value: JsonValue;
+	  })
+	// What a host changes of the line.
+	| (Turn & {
+			readonly type: "edit";
+			readonly messageId: string;
+			readonly input?: JsonValue | undefined;
+			/** The message that it goes before; null: to the end. */
+			readonly before?: string | null | undefined;
+	  })
+	| (Turn & { readonly type: "remove"; readonly messageId: string })
+	/** The host's own work on a generation that ended is done, or given up. */
+	| (Turn & { readonly type: "closed"; readonly generation: number })
 	/** Nothing but leave to take the next message. */
 	| (Turn & { readonly type: "take" });
 
@@ -121,6 +219,11 @@ export type Reply =
 	| { readonly result: "busy"; readonly current: RunTicket | null }
 	| { readonly result: "full"; readonly capacity: number }
 	| { readonly result: "admitted"; readonly run: RunFacts }
+	/** A wait that was answered before, a delivery that was done before. */
+	| { readonly result: "known"; readonly value: JsonValue }
+	/** A delivery's name that this attempt has used. */
+	| { readonly result: "used" }
+	| { readonly result: "pulled"; readonly message: QueuedMessage }
 	| {
 			readonly result: "verdict";
 			readonly verdict: VerdictKind;
@@ -155,6 +258,14 @@ export interface SessionEffects {
 	keepGeneration: ArchivedGeneration;
 	/** Keep what became of these messages; what `startRun` takes is not said again. */
 	keepMessages: readonly MessageFate[];
+	/** Keep messages that wait as they are now: their place or input changed, not their fate. */
+	keepLine: readonly QueuedMessage[];
+	/** Keep a new entry of the transcript. */
+	keepEntry: StoredEntry;
+	/** Hide what these runs appended. */
+	hideEntries: readonly RunFacts[];
+	/** Let the host do its own work on these generations, and say `closed`. */
+	closeGenerations: readonly ClosingGeneration[];
 	/** Erase all that older generations left. */
 	purge: { readonly sessionKey: string; readonly before: number };
 }

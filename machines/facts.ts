@@ -3,7 +3,13 @@
  * nothing here is ever stored twice. A key that nobody has used is a hidden first generation.
  */
 import { frozen, type JsonValue } from "./json.ts";
-import { addTokens, type RunFacts, type RunRecord, ticketOf } from "./run.ts";
+import {
+	addTokens,
+	openWaits,
+	type RunFacts,
+	type RunRecord,
+	ticketOf,
+} from "./run.ts";
 import type { RunOutcome, RunTicket } from "./ticket.ts";
 
 /** A message that was accepted. */
@@ -20,20 +26,70 @@ export interface Expectation {
 	readonly sessionId?: string | undefined;
 	readonly generation?: number | undefined;
 	readonly runId?: string | undefined;
+	/** One of the live run's messages. */
+	readonly messageId?: string | undefined;
 	readonly version?: number | undefined;
+}
+
+/** By which run a message was spawned. */
+export interface ChildOf {
+	readonly run: RunTicket;
+	/** Stopped with that run. */
+	readonly attached: boolean;
+	/** Session keys of the runs that the message's run is attached to, the nearest last. */
+	readonly ancestors: readonly string[];
 }
 
 /** A message in line, with what must still hold when it is taken. */
 export interface QueuedMessage extends Message {
-	/** Arrival number on this key: the order of the line. */
+	/** Arrival number on this key. */
 	readonly seq: number;
 	readonly expect: Expectation | null;
+	/** Its place in line: lower is sooner. The arrival number, unless something moved it. */
+	readonly order: number;
+	/** Why it stands before others: it came with a reset, or is the newest that interrupts. */
+	readonly front: "reset" | "interrupt" | null;
+	/** Messages of one group are taken by one run; null: it stands alone. */
+	readonly group: number | null;
+	/** The run that it arrived during and is for, if that takes it in time. */
+	readonly steers: string | null;
+	/** Ids of the messages that were passed over for it, the newest 100. */
+	readonly skipped: readonly string[];
+	readonly parent: ChildOf | null;
+	/** Its input is not the one that it was sent with. */
+	readonly edited: boolean;
 }
 
 /** A run of an older generation that was told to stop and has not settled, with that generation as it ended. */
 export interface DrainingRun {
 	readonly run: RunFacts;
 	readonly ended: ArchivedGeneration;
+}
+
+/** A generation that ended and whose host has not finished its own work on that (`onGenerationEnded`). */
+export interface ClosingGeneration {
+	readonly generation: number;
+	/** When it is given up. */
+	readonly deadline: number;
+}
+
+/** An entry of a transcript, with what the store keeps it by. */
+export interface StoredEntry extends TranscriptEntry {
+	readonly attempt: number;
+	/** Taken back: kept, and shown to nobody. */
+	readonly hidden: boolean;
+}
+
+export interface TranscriptEntry {
+	/** 1, 2, 3 … per session key, over all generations. */
+	readonly seq: number;
+	readonly sessionKey: string;
+	readonly generation: number;
+	/** The run's session id when it was appended. */
+	readonly sessionId: string;
+	readonly runId: string;
+	readonly at: number;
+	readonly entry: JsonValue;
 }
 
 /** How the last run of this generation ended. */
@@ -67,18 +123,30 @@ export interface SessionFacts {
 	readonly createdAt: number;
 	readonly updatedAt: number;
 	readonly version: number;
+	/** A run that died and is to be tried again; its messages are in line. */
+	readonly retry: RunFacts | null;
+	/** Until then nothing that waits is taken up: the quiet window. */
+	readonly quietUntil: number;
+	/** Transcript entries that were ever appended on this key. */
+	readonly entries: number;
+	/** When a message was last accepted or a run settled, recovery apart. */
+	readonly activeAt: number;
+	/** When a run last became live, or this generation began. */
+	readonly takenAt: number;
+	readonly closing: readonly ClosingGeneration[];
 }
 
 export type SessionStatus =
 	| "idle"
 	| "running"
+	| "waiting"
 	| "resetting"
 	| "ended"
 	| "failed";
 
 /**
  * The current generation of one session key, as committed. `status` and `hasActiveRun` come from one fact: `hasActiveRun` is true
- * exactly when status is 'running'. A run that was told to stop and has not settled is still running.
+ * exactly when status is 'running' or 'waiting'. A run that was told to stop and has not settled is still running.
  */
 export interface SessionRow<Meta = JsonValue> {
 	readonly sessionKey: string;
@@ -87,6 +155,8 @@ export interface SessionRow<Meta = JsonValue> {
 	readonly status: SessionStatus;
 	readonly hasActiveRun: boolean;
 	readonly activeRun: RunTicket | null;
+	/** Names of the waits that are open (`Run.waitFor`). */
+	readonly waits: readonly string[];
 	readonly lastOutcome: RunOutcome | null;
 	/** Error text of the last run, if its outcome was 'failed'. */
 	readonly lastError: string | null;
@@ -117,7 +187,7 @@ export interface ArchivedGeneration<Meta = JsonValue> {
 	readonly generation: number;
 	/** Every session id this generation had, oldest first. */
 	readonly sessionIds: readonly string[];
-	readonly endedBy: "reset" | "delete";
+	readonly endedBy: "reset" | "expiry" | "delete";
 	readonly reason: string | null;
 	readonly endedAt: number;
 	/** As it ended; a run that was still draining then completes it when it settles. */
@@ -151,8 +221,16 @@ export function unusedFacts(sessionKey: string): SessionFacts {
 		createdAt: 0,
 		updatedAt: 0,
 		version: 0,
+		retry: null,
+		quietUntil: 0,
+		entries: 0,
+		activeAt: 0,
+		takenAt: 0,
+		closing: [],
 	};
 }
+
+const none: readonly never[] = Object.freeze([]);
 
 /** What `rowOf` needs of the facts: all but the messages themselves. */
 export type RowFacts = Omit<SessionFacts, "queue"> & {
@@ -160,12 +238,24 @@ export type RowFacts = Omit<SessionFacts, "queue"> & {
 };
 
 export function statusOf(
-	facts: Pick<SessionFacts, "draining" | "run" | "last">,
+	facts: Pick<SessionFacts, "draining" | "closing" | "run" | "last">,
 ): SessionStatus {
-	if (facts.draining.length > 0) return "resetting";
-	if (facts.run) return "running";
+	if (isDraining(facts)) return "resetting";
+	if (facts.run) return openWaits(facts.run).length > 0 ? "waiting" : "running";
 	if (!facts.last) return "idle";
 	return facts.last.outcome === "failed" ? "failed" : "ended";
+}
+
+/** Whether anything of an older generation is left to come to its end. */
+export function isDraining(
+	facts: Pick<SessionFacts, "draining" | "closing">,
+): boolean {
+	return facts.draining.length > 0 || facts.closing.length > 0;
+}
+
+/** Whether something of it must be seen to when a process starts: a run, a drain, a line. */
+export function isUnsettled(facts: SessionFacts): boolean {
+	return facts.run !== null || isDraining(facts) || facts.queue.length > 0;
 }
 
 /** The public row: a function of the facts, never stored beside them. */
@@ -180,6 +270,7 @@ export function rowOf<Meta = JsonValue>(
 		status: statusOf(facts),
 		hasActiveRun: run !== null,
 		activeRun: run ? ticketOf(run) : null,
+		waits: run ? openWaits(run) : none,
 		lastOutcome: last ? last.outcome : null,
 		lastError: last && last.outcome === "failed" ? last.error : null,
 		startedAt: run ? run.startedAt : last ? last.startedAt : null,
@@ -217,6 +308,11 @@ export function mismatchOf(
 		(facts.hidden || facts.run?.runId !== expect.runId)
 	)
 		return "runId";
+	if (
+		expect.messageId !== undefined &&
+		(facts.hidden || !facts.run?.messageIds.includes(expect.messageId))
+	)
+		return "messageId";
 	if (
 		expect.version !== undefined &&
 		(facts.hidden || facts.version !== expect.version)

@@ -5,6 +5,7 @@
 import type { MessageFate, SessionEffects } from "./events.ts";
 import {
 	type ArchivedGeneration,
+	type ClosingGeneration,
 	type DrainingRun,
 	mismatchOf,
 	type QueuedMessage,
@@ -19,6 +20,7 @@ import {
 	reservationOf,
 	touch,
 } from "./lifecycle.ts";
+import { removed, without } from "./line.ts";
 import {
 	ownsRun,
 	type RunFacts,
@@ -31,7 +33,7 @@ import {
 
 function stopOf(event: EventOf<"reset" | "delete" | "abort">): RunStop {
 	return {
-		cause: event.type === "abort" ? event.cause : event.type,
+		cause: event.type === "delete" ? "delete" : event.cause,
 		reason: event.reason,
 		deadline: event.deadline,
 	};
@@ -42,9 +44,30 @@ export function stopLive(
 	event: EventOf<"abort">,
 ): SessionFacts {
 	return {
-		...touch(facts, event),
+		...dropWaiting(facts, event),
 		run: stepRun(facts.run as RunFacts, { type: "stop", stop: stopOf(event) }),
-		queue: event.queued === "drop" ? [] : facts.queue,
+	};
+}
+
+/** The live run told to stop by a newer message; with `rollback` what it appended is taken back. */
+export function interrupt(
+	facts: SessionFacts,
+	event: EventOf<"message">,
+): SessionFacts {
+	const run = stepRun(facts.run as RunFacts, {
+		type: "stop",
+		stop: {
+			cause: "interrupt",
+			reason: `message ${event.messageId} took its place`,
+			deadline: event.deadline,
+		},
+	});
+	return {
+		...facts,
+		run:
+			event.policy.mode === "rollback"
+				? stepRun(run, { type: "takeBack" })
+				: run,
 	};
 }
 
@@ -84,10 +107,44 @@ export function mint(
 		run: null,
 		reservations: [],
 		draining: drainAfter(facts, event),
+		closing: closingAfter(facts, event),
 		last: null,
 		inputTokens: 0,
 		outputTokens: 0,
 		queue: facts.queue.filter((message) => keeps(facts, event, message)),
+		retry: null,
+		takenAt: event.at,
+	};
+}
+
+/** What the host still has to do on generations that ended, this one among them. */
+function closingAfter(
+	facts: SessionFacts,
+	event: EventOf<"reset" | "delete">,
+): readonly ClosingGeneration[] {
+	const older = facts.closing.map((one) => ({
+		...one,
+		deadline: Math.min(one.deadline, event.deadline),
+	}));
+	return event.hook ? [...older, closingGeneration(facts, event)] : older;
+}
+
+export function closingGeneration(
+	{ generation }: SessionFacts,
+	{ deadline }: EventOf<"reset" | "delete">,
+): ClosingGeneration {
+	return { generation, deadline };
+}
+
+export function closed(
+	facts: SessionFacts,
+	event: EventOf<"closed">,
+): SessionFacts {
+	return {
+		...touch(facts, event),
+		closing: facts.closing.filter(
+			({ generation }) => generation !== event.generation,
+		),
 	};
 }
 
@@ -98,6 +155,9 @@ function keeps(
 	message: QueuedMessage,
 ): boolean {
 	if (event.queued === "drop") return false;
+	// The next attempt of a run would be of its generation.
+	if (!facts.hidden && facts.retry?.messageIds.includes(message.messageId))
+		return false;
 	const { generation, sessionId } = message.expect ?? {};
 	// A hidden generation is used as it is; every other gives way to the next.
 	const next = {
@@ -115,19 +175,40 @@ export function droppedBy(
 ): readonly MessageFate[] {
 	const gone =
 		event.type === "abort"
-			? event.queued === "drop"
-				? facts.queue
-				: []
+			? facts.queue.filter((message) => abortDrops(facts, event, message))
 			: facts.queue.filter((message) => !keeps(facts, event, message));
-	return gone.map((message) => ({
-		message,
-		fate: "removed",
-		run: null,
-		reason:
+	return gone.map((message) =>
+		removed(
+			message,
 			event.queued === "drop"
 				? `dropped by ${event.type}`
-				: `what it expected ended with generation ${facts.generation}`,
-	}));
+				: event.type === "abort"
+					? `taken back by ${event.cause}${event.reason ? `: ${event.reason}` : ""}`
+					: `what it expected ended with generation ${facts.generation}`,
+		),
+	);
+}
+
+/** What an abort takes out of the line: all, the message that it names, or those of a run that was to be tried again. */
+function abortDrops(
+	{ run, retry }: SessionFacts,
+	event: EventOf<"abort">,
+	{ messageId }: QueuedMessage,
+): boolean {
+	return (
+		event.queued === "drop" ||
+		event.expect?.messageId === messageId ||
+		(run === null && retry?.messageIds.includes(messageId) === true)
+	);
+}
+
+export function dropWaiting(
+	facts: SessionFacts,
+	event: EventOf<"abort">,
+): SessionFacts {
+	return without(touch(facts, event), (message) =>
+		abortDrops(facts, event, message),
+	);
 }
 
 /** A reset of a key that nobody uses opens it. */
@@ -163,11 +244,11 @@ export function endedGeneration(
 		sessionKey: facts.sessionKey,
 		generation: facts.generation,
 		sessionIds: facts.sessionIds,
-		endedBy: event.type,
+		endedBy: event.type === "delete" ? "delete" : event.cause,
 		reason: event.reason,
 		endedAt: event.at,
 		// What older generations still drain is theirs.
-		row: rowOf({ ...facts, draining: [] }),
+		row: rowOf({ ...facts, draining: [], closing: [] }),
 	};
 }
 
@@ -219,6 +300,7 @@ export function completeGeneration(
 			status: run.outcome === "failed" ? "failed" : "ended",
 			hasActiveRun: false,
 			activeRun: null,
+			waits: [],
 			lastOutcome: run.outcome,
 			lastError: run.outcome === "failed" ? run.error : null,
 			startedAt: run.startedAt,

@@ -2,16 +2,22 @@
 export type { SessionContext } from "./effects.ts";
 export type {
 	MessageFate,
+	Overlap,
 	OverlapMode,
 	Reply,
 	SessionEffects,
 	SessionEvent,
 } from "./events.ts";
+export { type ExpiryPolicy, expiryOf } from "./expiry.ts";
 export {
 	type ArchivedGeneration,
+	type ChildOf,
+	type ClosingGeneration,
 	type DrainingRun,
 	type EndedGeneration,
 	type Expectation,
+	isDraining,
+	isUnsettled,
 	type LastRun,
 	type Message,
 	mismatchOf,
@@ -21,7 +27,9 @@ export {
 	type SessionFacts,
 	type SessionRow,
 	type SessionStatus,
+	type StoredEntry,
 	statusOf,
+	type TranscriptEntry,
 	unusedFacts,
 } from "./facts.ts";
 export { type JsonValue, mergePatch } from "./json.ts";
@@ -40,6 +48,8 @@ export {
 	type VerdictKind,
 } from "./report.ts";
 export {
+	type Delivery,
+	openWaits,
 	ownsRun,
 	type RunEnd,
 	type RunEvent,
@@ -48,11 +58,13 @@ export {
 	type RunShown,
 	type RunSnapshot,
 	type RunStop,
+	type RunWait,
 	runLogic,
 	runRecordOf,
 	stepRun,
 	ticketOf,
 	type Usage,
+	type WaitAnswer,
 } from "./run.ts";
 export { sessionMachine, stateOf } from "./session.ts";
 export {

@@ -4,17 +4,17 @@
  */
 import type { SessionEvent } from "./events.ts";
 import type {
-	Message,
 	QueuedMessage,
 	SessionFacts,
 	SessionRow,
+	StoredEntry,
 } from "./facts.ts";
 import { type JsonValue, mergePatch } from "./json.ts";
 import { judge, stepReported } from "./report.ts";
 import {
 	addTokens,
 	ownsRun,
-	type RunEnd,
+	type RunEvent,
 	type RunFacts,
 	stepRun,
 } from "./run.ts";
@@ -50,62 +50,14 @@ export function open(
 		hidden: false,
 		sessionIds: [event.sessionId],
 		createdAt: event.at,
+		activeAt: event.at,
+		takenAt: event.at,
 	};
 }
 
-// ── messages
+// ── runs
 
-export function accept(
-	facts: SessionFacts,
-	event: EventOf<"message">,
-): SessionFacts {
-	return {
-		...open(facts, event),
-		queue: [...facts.queue, arriving(facts, event)],
-		arrivals: facts.arrivals + 1,
-	};
-}
-
-export function arriving(
-	facts: SessionFacts,
-	event: EventOf<"message">,
-): QueuedMessage {
-	return {
-		messageId: event.messageId,
-		input: event.input,
-		acceptedAt: event.at,
-		generation: facts.generation,
-		seq: facts.arrivals + 1,
-		expect: event.expect ?? null,
-	};
-}
-
-/** The run that the head of the line gets. */
-export function nextRun(
-	facts: SessionFacts,
-	event: { readonly at: number; readonly grant?: string | null | undefined },
-): RunFacts {
-	return {
-		...newRun(facts, event.grant as string, 1, "managed"),
-		status: "executing",
-		messageIds: [(facts.queue[0] as QueuedMessage).messageId],
-		admittedAt: event.at,
-		startedAt: event.at,
-	};
-}
-
-/** A message as a run sees it. */
-export function messageOf(message: QueuedMessage): Message {
-	const { messageId, input, acceptedAt, generation } = message;
-	return { messageId, input, acceptedAt, generation };
-}
-
-/** Part of a turn that some event began, so not a version of its own. */
-export function take(facts: SessionFacts, run: RunFacts): SessionFacts {
-	return { ...facts, run, queue: facts.queue.slice(1) };
-}
-
-function newRun(
+export function newRun(
 	facts: SessionFacts,
 	runId: string,
 	attempt: number,
@@ -130,6 +82,14 @@ function newRun(
 		error: null,
 		inputTokens: 0,
 		outputTokens: 0,
+		parent: null,
+		ancestors: [],
+		waits: [],
+		answers: [],
+		deliveries: [],
+		takenBack: false,
+		leaseMs: null,
+		seenAt: null,
 	};
 }
 
@@ -159,10 +119,21 @@ export function admittedRun(
 	const reserved = reservationOf(facts, event.runId);
 	const given = event.givenSessionId;
 	const run = reserved ?? newRun(opened, event.runId, event.attempt, "host");
-	const named = given === null ? run : { ...run, sessionIds: [given] };
-	return event.reserve
-		? named
-		: { ...named, status: "admitted", admittedAt: event.at };
+	const named = {
+		...run,
+		sessionIds: given === null ? run.sessionIds : [given],
+		leaseMs: event.leaseMs ?? run.leaseMs,
+	};
+	return event.reserve ? named : admittedNow(named, event.at);
+}
+
+function admittedNow(run: RunFacts, at: number): RunFacts {
+	return {
+		...run,
+		status: "admitted",
+		admittedAt: at,
+		seenAt: run.leaseMs === null ? null : at,
+	};
 }
 
 export function reserve(
@@ -215,6 +186,7 @@ function enter(facts: SessionFacts, run: RunFacts): SessionFacts {
 	return {
 		...facts,
 		run,
+		takenAt: run.admittedAt ?? facts.takenAt,
 		reservations: facts.reservations.filter((one) => one.runId !== run.runId),
 		// Each id once, however often hosts go back and forth between them.
 		sessionIds:
@@ -231,9 +203,7 @@ export function reportedRun(
 ): RunFacts {
 	const run = judge(facts, event.report).run as RunFacts;
 	return stepReported(
-		run.status === "reserved"
-			? { ...run, status: "admitted", admittedAt: event.at }
-			: run,
+		run.status === "reserved" ? admittedNow(run, event.at) : run,
 		event.report,
 		event.at,
 		event.stoppedBy,
@@ -254,10 +224,10 @@ export function noteStart(
 	return { ...touch(facts, event), run: reportedRun(facts, event) };
 }
 
-/** A run of this generation settled: its place is free, its usage counted. */
+/** A run of this generation settled: its place is free, its usage counted. What settles the dead is no activity (SR-20). */
 export function leave(
 	facts: SessionFacts,
-	event: { readonly at: number },
+	event: { readonly at: number; readonly recovers?: boolean | undefined },
 	run: RunFacts,
 ): SessionFacts {
 	// A reservation that a terminal settles at once was never entered.
@@ -266,6 +236,7 @@ export function leave(
 	return {
 		...next,
 		run: null,
+		activeAt: event.recovers ? facts.activeAt : event.at,
 		last: {
 			outcome: run.outcome as RunOutcome,
 			error: run.error,
@@ -284,16 +255,39 @@ export function leave(
 	};
 }
 
+/** What a run took while it ran and never looked at, as far as it did take it. */
+export function unreadOf(
+	run: RunFacts | null,
+	event: EventOf<"settled">,
+): readonly QueuedMessage[] {
+	const { unread } = event;
+	if (!run || !unread || unread.length === 0) return none;
+	return unread.filter(({ messageId }) => run.messageIds.includes(messageId));
+}
+
+const none: readonly never[] = Object.freeze([]);
+
 /** The run that an event settles, settled. */
 export function settledRun(
 	run: RunFacts,
 	event: EventOf<"settled" | "overdue">,
 ): RunFacts {
-	const end: RunEnd =
-		event.type === "settled"
-			? event.end
-			: { at: event.at, outcome: "abandoned" };
-	return stepRun(run, { type: "settle", end });
+	if (event.type === "overdue")
+		return stepRun(run, {
+			type: "settle",
+			end: { at: event.at, outcome: "abandoned" },
+		});
+	const unread = unreadOf(run, event);
+	const looked =
+		unread.length === 0
+			? run
+			: {
+					...run,
+					messageIds: run.messageIds.filter(
+						(id) => !unread.some(({ messageId }) => messageId === id),
+					),
+				};
+	return stepRun(looked, { type: "settle", end: event.end });
 }
 
 export function rotate(
@@ -356,6 +350,83 @@ export function addUsage(
 	};
 }
 
+// ── what a run owns
+
+/** A step of the live run that changes neither its place nor its owner. */
+export function stepLive(
+	facts: SessionFacts,
+	event: { readonly at: number },
+	step: RunEvent,
+): SessionFacts {
+	return {
+		...touch(facts, event),
+		run: stepRun(facts.run as RunFacts, step),
+	};
+}
+
+/** The entry that an append adds. */
+export function entryOf(
+	facts: SessionFacts,
+	event: EventOf<"append">,
+): StoredEntry {
+	const run = facts.run as RunFacts;
+	return {
+		seq: facts.entries + 1,
+		sessionKey: facts.sessionKey,
+		generation: facts.generation,
+		sessionId: run.sessionIds.at(-1) as string,
+		runId: run.runId,
+		attempt: run.attempt,
+		at: event.at,
+		entry: event.entry,
+		hidden: run.takenBack,
+	};
+}
+
+export function append(
+	facts: SessionFacts,
+	event: EventOf<"append">,
+): SessionFacts {
+	return { ...touch(facts, event), entries: facts.entries + 1 };
+}
+
+/** The run whose wait an answer is for: the live one, or one that died and is to be tried again. */
+export function answeredRun(
+	facts: SessionFacts,
+	event: EventOf<"answer">,
+): RunFacts | null {
+	const { generation, runId } = event.ticket;
+	const run = facts.run ?? facts.retry;
+	if (run?.runId !== runId || run.generation !== generation) return null;
+	// What was told to stop needs no answer; a process that closes keeps it for the next attempt.
+	if (run.stop && run.stop.cause !== "shutdown") return null;
+	return run.waits.some(({ name }) => name === event.name) ? run : null;
+}
+
+export function answer(
+	facts: SessionFacts,
+	event: EventOf<"answer">,
+): SessionFacts {
+	const run = stepRun(answeredRun(facts, event) as RunFacts, event);
+	return facts.run
+		? { ...touch(facts, event), run }
+		: { ...touch(facts, event), retry: run };
+}
+
+/** How a delivery ended, in the record of the run that owns it. */
+export function noteDelivery(
+	facts: SessionFacts,
+	event: EventOf<"delivered">,
+): SessionFacts {
+	const noted = (run: RunFacts) =>
+		ownsRun(run, event.ticket) ? stepRun(run, event) : run;
+	return {
+		...touch(facts, event),
+		run: facts.run && noted(facts.run),
+		draining: facts.draining.map((one) => ({ ...one, run: noted(one.run) })),
+	};
+}
+
 // ── the host's own fields
 
 export function patchMeta(
@@ -378,5 +449,7 @@ export function importFacts(
 		outputTokens: event.outputTokens,
 		createdAt: event.createdAt,
 		updatedAt: event.updatedAt,
+		activeAt: event.updatedAt,
+		takenAt: event.updatedAt,
 	};
 }

@@ -2,7 +2,8 @@
  * Owns the verdict on a lifecycle report: which run it is about and what it may do there. Pure; the session machine's guards ask it
  * for runs that have not settled, the engine for those that only the archive knows.
  */
-import type { SessionFacts, SessionRow } from "./facts.ts";
+import { isDraining, type SessionFacts, type SessionRow } from "./facts.ts";
+import type { JsonValue } from "./json.ts";
 import { type RunFacts, stepRun, type Usage } from "./run.ts";
 import type { RunTicket, StopCause } from "./ticket.ts";
 
@@ -24,6 +25,7 @@ export interface ReportedRun {
 export type LifecycleReport = ReportedRun &
 	(
 		| { readonly phase: "start"; readonly startedAt?: number | undefined }
+		| { readonly phase: "progress"; readonly value?: JsonValue | undefined }
 		| {
 				readonly phase: "end";
 				readonly outcome?: "completed" | "aborted" | "timeout" | undefined;
@@ -144,6 +146,12 @@ export function judge(facts: SessionFacts, report: LifecycleReport): Judgement {
 			reason: `run ${run.runId} had started already`,
 			run,
 		};
+	if (report.phase === "progress" && run.stop)
+		return {
+			verdict: "refused",
+			reason: `run ${run.runId} was told to stop; nobody follows it any more`,
+			run,
+		};
 	if (run.generation !== facts.generation)
 		return {
 			verdict: "archived",
@@ -152,13 +160,19 @@ export function judge(facts: SessionFacts, report: LifecycleReport): Judgement {
 		};
 	if (run.status !== "reserved")
 		return { verdict: "applied", reason: `run ${run.runId} is live`, run };
+	if (report.phase === "progress")
+		return {
+			verdict: "refused",
+			reason: `run ${run.runId} is only reserved; report its start first`,
+			run,
+		};
 	if (facts.run)
 		return {
 			verdict: "refused",
 			reason: `run ${run.runId} is only reserved and run ${facts.run.runId} is live`,
 			run,
 		};
-	if (facts.draining.length > 0)
+	if (isDraining(facts))
 		return {
 			verdict: "refused",
 			reason: `run ${run.runId} is only reserved and the session still drains`,
@@ -189,6 +203,12 @@ export function judgeStored(
 			reason: `run ${run.runId} had started already`,
 			run,
 		};
+	if (report.phase === "progress")
+		return {
+			verdict: "refused",
+			reason: `generation ${run.generation} has ended; nobody follows its runs any more`,
+			run,
+		};
 	return {
 		verdict: "archived",
 		reason: `generation ${run.generation} has ended; filed in its archive`,
@@ -203,6 +223,7 @@ export function stepReported(
 	at: number,
 	stoppedBy?: StopCause | undefined,
 ): RunFacts {
+	if (report.phase === "progress") return run;
 	if (report.phase === "start")
 		return stepRun(run, { type: "start", at, startedAt: report.startedAt });
 	const end = {

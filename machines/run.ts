@@ -9,6 +9,7 @@ import type {
 	EventObject,
 	Snapshot,
 } from "xstate";
+import type { JsonValue } from "./json.ts";
 import type { RunOutcome, RunTicket, StopCause } from "./ticket.ts";
 
 /** Totals of the run so far; the larger value counts, so a report may be said twice. */
@@ -22,6 +23,30 @@ export interface RunStop {
 	readonly reason: string | null;
 	/** When its grace period is over. */
 	readonly deadline: number;
+}
+
+/** An answer that a run waits for, or that a dead attempt of it waited for. */
+export interface RunWait {
+	readonly name: string;
+	/** When it is given up; null: never. The same for every attempt. */
+	readonly deadline: number | null;
+	/** The attempt that asked for it last. */
+	readonly attempt: number;
+}
+
+export interface WaitAnswer {
+	readonly name: string;
+	readonly value: JsonValue;
+}
+
+/** An outward effect of a run. `begun`: whether it took effect is not known; `failed`: the effect itself said so. */
+export interface Delivery {
+	readonly name: string;
+	/** The attempt that began it last. */
+	readonly attempt: number;
+	readonly status: "begun" | "done" | "failed";
+	/** null where there is none. */
+	readonly result: JsonValue;
 }
 
 /** Everything there is to know of one run; what the store keeps. */
@@ -55,6 +80,20 @@ export interface RunFacts {
 	readonly error: string | null;
 	readonly inputTokens: number;
 	readonly outputTokens: number;
+	/** The run that sent its message, if a run did. */
+	readonly parent: RunTicket | null;
+	/** Session keys of the runs that it is attached to, the nearest last. */
+	readonly ancestors: readonly string[];
+	readonly waits: readonly RunWait[];
+	/** Kept for later attempts, as deliveries are. */
+	readonly answers: readonly WaitAnswer[];
+	readonly deliveries: readonly Delivery[];
+	/** Its transcript entries are hidden, also those that it still appends. */
+	readonly takenBack: boolean;
+	/** Silence for this long, in ms, settles it 'interrupted'; null: it has no lease. */
+	readonly leaseMs: number | null;
+	/** Its last sign of life that was committed; null without a lease. */
+	readonly seenAt: number | null;
 }
 
 /** One run as readers see it. */
@@ -68,6 +107,8 @@ export interface RunRecord extends RunTicket {
 	readonly inputTokens: number;
 	readonly outputTokens: number;
 	readonly messageIds: readonly string[];
+	/** The run that spawned it, or null. */
+	readonly parent: RunTicket | null;
 }
 
 export type RunEvent =
@@ -82,6 +123,27 @@ export type RunEvent =
 			readonly outputTokens: number;
 	  }
 	| { readonly type: "rotate"; readonly sessionId: string }
+	| {
+			readonly type: "wait";
+			readonly name: string;
+			readonly deadline: number | null;
+	  }
+	| {
+			readonly type: "answer";
+			readonly name: string;
+			readonly value: JsonValue;
+	  }
+	/** Nobody answered in time. */
+	| { readonly type: "unwait"; readonly name: string }
+	| { readonly type: "deliver"; readonly name: string }
+	| {
+			readonly type: "delivered";
+			readonly name: string;
+			readonly status: "done" | "failed";
+			readonly result: JsonValue;
+	  }
+	| { readonly type: "alive"; readonly at: number }
+	| { readonly type: "takeBack" }
 	| { readonly type: "stop"; readonly stop: RunStop }
 	| { readonly type: "settle"; readonly end: RunEnd };
 
@@ -112,6 +174,17 @@ export function ticketOf(run: RunFacts): RunTicket {
 	};
 }
 
+/** Names of what the run waits for now; once it was told to stop, nothing. */
+export function openWaits(run: RunFacts): readonly string[] {
+	return run.waits.length === 0 || run.stop
+		? none
+		: run.waits
+				.filter(({ attempt }) => attempt === run.attempt)
+				.map(({ name }) => name);
+}
+
+const none: readonly never[] = Object.freeze([]);
+
 export function runRecordOf(run: RunFacts): RunRecord {
 	return {
 		...ticketOf(run),
@@ -123,6 +196,7 @@ export function runRecordOf(run: RunFacts): RunRecord {
 		inputTokens: run.inputTokens,
 		outputTokens: run.outputTokens,
 		messageIds: run.messageIds,
+		parent: run.parent,
 	};
 }
 
@@ -139,6 +213,7 @@ export function ownsRun(run: RunFacts, ticket: RunTicket): boolean {
 
 /** A stopped run's own end is discarded: the first committed of {end, stop} decides (TC-02, TC-08). */
 function outcomeOfStop(cause: StopCause): RunOutcome {
+	if (cause === "timeout") return "timeout";
 	return cause === "shutdown" ? "interrupted" : "aborted";
 }
 
@@ -183,6 +258,21 @@ function settle(run: RunFacts, end: RunEnd): RunFacts {
 	};
 }
 
+/** What is known of a delivery of this name, in this attempt or an earlier one. */
+export function deliveryOf(run: RunFacts, name: string): Delivery | undefined {
+	return run.deliveries.find((one) => one.name === name);
+}
+
+function withDelivery(run: RunFacts, delivery: Delivery): RunFacts {
+	return {
+		...run,
+		deliveries: [
+			...run.deliveries.filter(({ name }) => name !== delivery.name),
+			delivery,
+		],
+	};
+}
+
 /** The one step function of a run. */
 export function stepRun(run: RunFacts, event: RunEvent): RunFacts {
 	switch (event.type) {
@@ -207,6 +297,50 @@ export function stepRun(run: RunFacts, event: RunEvent): RunFacts {
 					event.sessionId,
 				],
 			};
+		case "wait":
+			return {
+				...run,
+				waits: [
+					...run.waits.filter(({ name }) => name !== event.name),
+					{
+						name: event.name,
+						attempt: run.attempt,
+						// An attempt before this one may have asked first: the time runs from then.
+						deadline:
+							run.waits.find(({ name }) => name === event.name)?.deadline ??
+							event.deadline,
+					},
+				],
+			};
+		case "answer":
+			return {
+				...run,
+				waits: run.waits.filter(({ name }) => name !== event.name),
+				answers: [...run.answers, { name: event.name, value: event.value }],
+			};
+		case "unwait":
+			return {
+				...run,
+				waits: run.waits.filter(({ name }) => name !== event.name),
+			};
+		case "deliver": {
+			const known = deliveryOf(run, event.name);
+			return withDelivery(run, {
+				name: event.name,
+				attempt: run.attempt,
+				status: known?.status === "done" ? "done" : "begun",
+				result: known?.status === "done" ? known.result : null,
+			});
+		}
+		case "delivered": {
+			const { name, status, result } = event;
+			const known = deliveryOf(run, name);
+			return known ? withDelivery(run, { ...known, status, result }) : run;
+		}
+		case "alive":
+			return { ...run, seenAt: event.at };
+		case "takeBack":
+			return { ...run, takenBack: true };
 		case "stop":
 			return {
 				...run,

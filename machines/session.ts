@@ -7,8 +7,10 @@ import { assign, setup } from "xstate";
 import * as ask from "./effects.ts";
 import {
 	accepted,
+	answerTo,
 	as,
 	expectOf,
+	mayAct,
 	next,
 	ownsLive,
 	type Scope,
@@ -19,6 +21,7 @@ import {
 } from "./effects.ts";
 import type { SessionEffects, SessionEvent } from "./events.ts";
 import {
+	isDraining,
 	mismatchOf,
 	type SessionFacts,
 	statusOf,
@@ -26,7 +29,15 @@ import {
 } from "./facts.ts";
 import * as generation from "./generation.ts";
 import * as life from "./lifecycle.ts";
-import { ownsRun, runLogic } from "./run.ts";
+import * as line from "./line.ts";
+import { isTriedAgain, requeue } from "./retry.ts";
+import {
+	deliveryOf,
+	openWaits,
+	ownsRun,
+	type RunFacts,
+	runLogic,
+} from "./run.ts";
 
 // ── transitions that several states share
 
@@ -35,6 +46,7 @@ const endGeneration = [
 	ask.stopAll,
 	ask.keepEnded,
 	ask.keepDropped,
+	ask.closeEnded,
 	"mint",
 	ask.done,
 ] as const;
@@ -83,7 +95,7 @@ const free = {
 	},
 } as const;
 
-/** running, aborting: the live run may report and settle; nobody else may in its name. */
+/** running, waiting, aborting: the live run may report and settle; nobody else may in its name. */
 const live = {
 	report: [
 		{
@@ -94,22 +106,70 @@ const live = {
 	],
 	settled: [
 		{
+			guard: "isTriedAgain",
+			target: "ended",
+			actions: [ask.keepSettled, ask.hideDead, ask.keepTriedAgain, "requeue"],
+		},
+		{
 			guard: "liveRunFailed",
 			target: "failed",
-			actions: [ask.keepSettled, "leave"],
+			actions: [ask.keepSettled, ask.keepUnread, "leave"],
 		},
 		{
 			guard: "ownsLiveRun",
 			target: "ended",
-			actions: [ask.keepSettled, "leave"],
+			actions: [ask.keepSettled, ask.keepUnread, "leave"],
 		},
 	],
 	// Repeated aborts join; the earliest deadline counts.
 	abort: {
-		guard: "expectsThis",
+		guard: "stopsThis",
 		target: "aborting",
 		actions: [ask.stopLive, ask.keepDropped, "stopLive", ask.done],
 	},
+	message: {
+		guard: "interruptsLive",
+		target: "aborting",
+		actions: [
+			ask.stopInterrupted,
+			ask.hideInterrupted,
+			ask.keepDisplaced,
+			ask.keepArrival,
+			"interrupt",
+			"accept",
+			ask.done,
+		],
+	},
+	append: {
+		guard: "ownsLiveRun",
+		actions: [ask.keepEntry, "append", ask.done],
+	},
+	alive: { guard: "ownsLiveRun", actions: "noteAlive" },
+} as const;
+
+/** running, waiting: what a run may ask for until it is told to stop. */
+const acting = {
+	rotate: {
+		guard: "mayAct",
+		actions: ["rotate", ask.showLive, ask.done],
+	},
+	wait: [
+		{ guard: "isAnswered", actions: ask.answered },
+		{
+			guard: "mayAct",
+			target: "waiting",
+			actions: ["wait", ask.showLive, ask.done],
+		},
+	],
+	deliver: [
+		{ guard: "hasUsedName", actions: ask.usedName },
+		{ guard: "hasDelivered", actions: [ask.delivered, "deliver"] },
+		{ guard: "mayAct", actions: ["deliver", ask.showLive, ask.done] },
+	],
+	pull: [
+		{ guard: "isSteered", actions: [ask.pulled, ask.keepPulled, "pull"] },
+		{ guard: "mayAct", actions: ask.nothing },
+	],
 } as const;
 
 type Test = (facts: SessionFacts, event: SessionEvent) => boolean;
@@ -122,6 +182,12 @@ type Step = (facts: SessionFacts, event: SessionEvent) => SessionFacts;
 const change =
 	(step: Step) =>
 	({ context, event }: Scope) => ({ facts: step(context.facts, event) });
+
+/** An event that is itself a step of the live run. */
+const liveStep =
+	<Type extends "wait" | "unwait" | "deliver" | "alive">(): Step =>
+	(facts, event) =>
+		life.stepLive(facts, event, as<Type>(event));
 
 export const sessionMachine = setup({
 	types: {
@@ -147,21 +213,46 @@ export const sessionMachine = setup({
 			(facts, event) =>
 				typeof event.grant === "string" &&
 				facts.queue.length === 0 &&
+				as<"message">(event).policy.debounceMs === 0 &&
 				mismatchOf(facts, expectOf(event)) === null,
 		),
 		// What waits for a deleted session waits for its next use.
 		mayTake: test(
-			({ queue, hidden }, { grant }) =>
-				queue.length > 0 && !hidden && typeof grant === "string",
+			({ queue, hidden, quietUntil }, { grant, at }) =>
+				queue.length > 0 &&
+				!hidden &&
+				typeof grant === "string" &&
+				at >= quietUntil,
 		),
 		refusesOverlap: test(
-			({ run, draining, queue }, event) =>
-				as<"message">(event).mode === "reject" &&
-				(run !== null || draining.length > 0 || queue.length > 0),
+			(facts, event) =>
+				as<"message">(event).policy.mode === "reject" &&
+				(facts.run !== null || isDraining(facts) || facts.queue.length > 0),
 		),
-		queueIsFull: test(
-			({ queue }, event) => queue.length >= as<"message">(event).capacity,
+		queueIsFull: test((facts, event) =>
+			line.isFull(facts, as<"message">(event)),
 		),
+		interruptsLive: test(
+			(facts, event) =>
+				line.interrupts(as<"message">(event)) &&
+				!line.isFull(facts, as<"message">(event)) &&
+				mismatchOf(facts, expectOf(event)) === null,
+		),
+		isSteered: test(
+			(facts, event) => line.steeringFor(facts, as<"pull">(event)) !== null,
+		),
+		waitsInLine: test(
+			(facts, event) =>
+				line.waitingMessage(facts, as<"edit" | "remove">(event).messageId) !==
+				undefined,
+		),
+		goesBeforeOther: test((facts, event) => {
+			const { before } = as<"edit">(event);
+			return (
+				typeof before === "string" &&
+				line.waitingMessage(facts, before) === undefined
+			);
+		}),
 		// admissions
 		isLiveAgain: test(
 			({ run }, event) =>
@@ -172,25 +263,28 @@ export const sessionMachine = setup({
 			return reserve && reservations.some((run) => run.runId === runId);
 		}),
 		reserves: test((_, event) => as<"admit">(event).reserve),
-		isTaken: test(({ run, draining }) => run !== null || draining.length > 0),
+		isTaken: test((facts) => facts.run !== null || isDraining(facts)),
 		// reports
 		reportStartsRun: test((facts, event) =>
-			says(facts, event, "applied", true),
+			says(facts, event, "applied", "start"),
 		),
 		reportFailsRun: test(
 			(facts, event) =>
-				says(facts, event, "applied", false) &&
+				says(facts, event, "applied", "terminal") &&
 				settled(facts, event).outcome === "failed",
 		),
-		reportEndsRun: test((facts, event) => says(facts, event, "applied", false)),
+		reportEndsRun: test((facts, event) =>
+			says(facts, event, "applied", "terminal"),
+		),
 		reportStartsDrainingRun: test((facts, event) =>
-			says(facts, event, "archived", true),
+			says(facts, event, "archived", "start"),
 		),
 		reportEndsDrainingRun: test((facts, event) =>
-			says(facts, event, "archived", false),
+			says(facts, event, "archived", "terminal"),
 		),
 		// the fence
 		ownsLiveRun: test(ownsLive),
+		mayAct: test(mayAct),
 		liveRunFailed: test(
 			(facts, event) =>
 				ownsLive(facts, event) && settled(facts, event).outcome === "failed",
@@ -201,11 +295,87 @@ export const sessionMachine = setup({
 		ownsReservation: test(({ reservations }, event) =>
 			reservations.some((run) => ownsRun(run, as<Ticketed>(event).ticket)),
 		),
+		ownsUnsettledRun: test(
+			(facts, event) =>
+				ownsLive(facts, event) ||
+				facts.draining.some(({ run }) =>
+					ownsRun(run, as<Ticketed>(event).ticket),
+				),
+		),
 		isOfThisGeneration: test(
 			({ hidden, generation }, event) =>
 				!hidden && as<"usage">(event).ticket.generation === generation,
 		),
+		// what a run owns
+		isAnswered: test(
+			(facts, event) =>
+				mayAct(facts, event) && answerTo(facts, event) !== undefined,
+		),
+		answersLastWait: test((facts, event) => {
+			const run = life.answeredRun(facts, as<"answer">(event));
+			return (
+				run !== null &&
+				run === facts.run &&
+				openWaits(run).every((name) => name === as<"answer">(event).name)
+			);
+		}),
+		answersWait: test(
+			(facts, event) => life.answeredRun(facts, as<"answer">(event)) !== null,
+		),
+		answersOther: test((facts, event) => {
+			const { generation, runId } = as<"answer">(event).ticket;
+			const run = facts.run ?? facts.retry;
+			return run?.generation !== generation || run.runId !== runId;
+		}),
+		isLastWait: test(
+			(facts, event) =>
+				ownsLive(facts, event) &&
+				openWaits(facts.run as RunFacts).every(
+					(name) => name === as<"unwait">(event).name,
+				),
+		),
+		hasUsedName: test((facts, event) => {
+			if (!mayAct(facts, event)) return false;
+			const run = facts.run as RunFacts;
+			const known = deliveryOf(run, as<"deliver">(event).name);
+			return known?.attempt === run.attempt;
+		}),
+		hasDelivered: test(
+			(facts, event) =>
+				mayAct(facts, event) &&
+				deliveryOf(facts.run as RunFacts, as<"deliver">(event).name)?.status ===
+					"done",
+		),
+		isTriedAgain: test(
+			(facts, event) =>
+				ownsLive(facts, event) &&
+				isTriedAgain(settled(facts, event), as<"settled">(event)),
+		),
+		isClosing: test(({ closing }, event) =>
+			closing.some(
+				({ generation }) => generation === as<"closed">(event).generation,
+			),
+		),
 		// stopping
+		stopsThis: test((facts, event) => {
+			const { ticket, expect } = as<"abort">(event);
+			return (
+				(!ticket || (facts.run !== null && ownsRun(facts.run, ticket))) &&
+				mismatchOf(facts, expect) === null
+			);
+		}),
+		stopsOther: test((facts, event) => {
+			const { ticket, expect } = as<"abort">(event);
+			return ticket !== undefined || mismatchOf(facts, expect) !== null;
+		}),
+		namesWaiting: test((facts, event) => {
+			const { messageId, ...rest } = as<"abort">(event).expect ?? {};
+			return (
+				messageId !== undefined &&
+				line.waitingMessage(facts, messageId) !== undefined &&
+				mismatchOf(facts, rest) === null
+			);
+		}),
 		namesReservation: test((facts, event) => {
 			const { runId, ...rest } = as<"abort">(event).expect ?? {};
 			return (
@@ -213,9 +383,10 @@ export const sessionMachine = setup({
 				mismatchOf(facts, rest) === null
 			);
 		}),
-		dropsQueue: test(
-			({ queue }, event) =>
-				as<"abort">(event).queued === "drop" && queue.length > 0,
+		dropsWaiting: test(
+			({ queue, retry }, event) =>
+				retry !== null ||
+				(as<"abort">(event).queued === "drop" && queue.length > 0),
 		),
 		deletesAgain: test(
 			({ hidden, version, draining, queue }, event) =>
@@ -223,10 +394,9 @@ export const sessionMachine = setup({
 				version > 0 &&
 				(as<"delete">(event).purge || draining.length + queue.length > 0),
 		),
-		hasDrained: test(({ draining }) => draining.length === 0),
+		hasDrained: test((facts) => !isDraining(facts)),
 		hasDrainedToPurge: test(
-			({ draining, purgeBefore }) =>
-				draining.length === 0 && purgeBefore !== null,
+			(facts) => !isDraining(facts) && facts.purgeBefore !== null,
 		),
 		// the host's own fields
 		metaMoved: test(({ meta }, event) => {
@@ -247,17 +417,36 @@ export const sessionMachine = setup({
 		showRun: (_, _params: SessionEffects["showRun"]) => {},
 		keepGeneration: (_, _params: SessionEffects["keepGeneration"]) => {},
 		keepMessages: (_, _params: SessionEffects["keepMessages"]) => {},
+		keepLine: (_, _params: SessionEffects["keepLine"]) => {},
+		keepEntry: (_, _params: SessionEffects["keepEntry"]) => {},
+		hideEntries: (_, _params: SessionEffects["hideEntries"]) => {},
+		closeGenerations: (_, _params: SessionEffects["closeGenerations"]) => {},
 		purge: (_, _params: SessionEffects["purge"]) => {},
 		// How the facts change.
 		begin: assign(
 			change((facts, event) => {
-				const line = accepted(facts, event);
-				return life.take(line, next(line, event));
+				const lined = accepted(facts, event);
+				return line.take(lined, next(lined, event));
 			}),
 		),
 		accept: assign(change(accepted)),
 		take: assign(
-			change((facts, event) => life.take(facts, next(facts, event))),
+			change((facts, event) => line.take(facts, next(facts, event))),
+		),
+		interrupt: assign(
+			change((facts, event) =>
+				generation.interrupt(facts, as<"message">(event)),
+			),
+		),
+		pull: assign(change((facts, event) => line.pull(facts, as<"pull">(event)))),
+		edit: assign(change((facts, event) => line.edit(facts, as<"edit">(event)))),
+		remove: assign(
+			change((facts, event) =>
+				line.without(
+					life.touch(facts, event),
+					({ messageId }) => messageId === as<"remove">(event).messageId,
+				),
+			),
 		),
 		touch: assign(change(life.touch)),
 		reserve: assign(
@@ -273,7 +462,32 @@ export const sessionMachine = setup({
 			change((facts, event) => life.noteStart(facts, as<"report">(event))),
 		),
 		leave: assign(
-			change((facts, event) => life.leave(facts, event, settled(facts, event))),
+			change((facts, event) =>
+				line.putBack(
+					life.leave(facts, as<"settled">(event), settled(facts, event)),
+					life.unreadOf(facts.run, as<"settled">(event)),
+				),
+			),
+		),
+		requeue: assign(
+			change((facts, event) =>
+				requeue(facts, as<"settled">(event), settled(facts, event)),
+			),
+		),
+		append: assign(
+			change((facts, event) => life.append(facts, as<"append">(event))),
+		),
+		wait: assign(change(liveStep<"wait">())),
+		unwait: assign(change(liveStep<"unwait">())),
+		deliver: assign(change(liveStep<"deliver">())),
+		noteAlive: assign(change(liveStep<"alive">())),
+		answer: assign(
+			change((facts, event) => life.answer(facts, as<"answer">(event))),
+		),
+		noteDelivery: assign(
+			change((facts, event) =>
+				life.noteDelivery(facts, as<"delivered">(event)),
+			),
 		),
 		rotate: assign(
 			change((facts, event) => life.rotate(facts, as<"rotate">(event))),
@@ -289,11 +503,13 @@ export const sessionMachine = setup({
 				generation.cancelReservation(facts, as<"abort">(event)),
 			),
 		),
-		dropQueue: assign(
-			change((facts, event) => ({
-				...life.touch(facts, event),
-				queue: [],
-			})),
+		dropWaiting: assign(
+			change((facts, event) =>
+				generation.dropWaiting(facts, as<"abort">(event)),
+			),
+		),
+		closed: assign(
+			change((facts, event) => generation.closed(facts, as<"closed">(event))),
 		),
 		mint: assign(
 			change((facts, event) =>
@@ -337,7 +553,7 @@ export const sessionMachine = setup({
 			{ guard: "expectsOther", actions: ask.stale },
 			{ guard: "refusesOverlap", actions: ask.busy },
 			{ guard: "queueIsFull", actions: ask.full },
-			{ actions: [ask.keepQueued, "accept", ask.done] },
+			{ actions: [ask.keepDisplaced, ask.keepArrival, "accept", ask.done] },
 		],
 		admit: [
 			{ guard: "expectsOther", actions: ask.stale },
@@ -377,10 +593,14 @@ export const sessionMachine = setup({
 				guard: "namesReservation",
 				actions: [ask.keepCancelled, "cancelReservation", ask.done],
 			},
-			{ guard: "expectsOther", actions: ask.stale },
 			{
-				guard: "dropsQueue",
-				actions: [ask.keepDropped, "dropQueue", ask.done],
+				guard: "namesWaiting",
+				actions: [ask.keepDropped, "dropWaiting", ask.done],
+			},
+			{ guard: "stopsOther", actions: ask.stale },
+			{
+				guard: "dropsWaiting",
+				actions: [ask.keepDropped, "dropWaiting", ask.done],
 			},
 			{ actions: ask.nothing },
 		],
@@ -400,17 +620,47 @@ export const sessionMachine = setup({
 			{ actions: ask.nothing },
 		],
 		rotate: { actions: ask.staleRun },
+		append: { actions: ask.staleRun },
+		wait: { actions: ask.staleRun },
+		deliver: { actions: ask.staleRun },
+		pull: { actions: ask.staleRun },
+		delivered: { guard: "ownsUnsettledRun", actions: "noteDelivery" },
+		answer: [
+			{ guard: "answersWait", actions: ["answer", ask.done] },
+			{ guard: "answersOther", actions: ask.staleAnswer },
+			{ actions: ask.nothing },
+		],
+		edit: [
+			{ guard: "goesBeforeOther", actions: ask.staleMessage },
+			{ guard: "waitsInLine", actions: [ask.keepEdited, "edit", ask.done] },
+			{ actions: ask.nothing },
+		],
+		remove: [
+			{ guard: "waitsInLine", actions: [ask.keepRemoved, "remove", ask.done] },
+			{ actions: ask.nothing },
+		],
 		take: { guard: "mayTake", actions: "touch" },
 	},
 	states: {
 		idle: free,
-		running: {
+		running: { on: { ...live, ...acting } },
+		waiting: {
 			on: {
 				...live,
-				rotate: {
-					guard: "ownsLiveRun",
-					actions: ["rotate", ask.showLive, ask.done],
+				...acting,
+				answer: {
+					guard: "answersLastWait",
+					target: "running",
+					actions: ["answer", ask.showLive, ask.done],
 				},
+				unwait: [
+					{
+						guard: "isLastWait",
+						target: "running",
+						actions: ["unwait", ask.showLive, ask.done],
+					},
+					{ guard: "ownsLiveRun", actions: ["unwait", ask.done] },
+				],
 			},
 		},
 		aborting: {
@@ -445,6 +695,7 @@ export const sessionMachine = setup({
 						actions: [ask.verdict, ...settleDraining],
 					},
 				],
+				closed: { guard: "isClosing", actions: "closed" },
 				settled: { guard: "ownsDrainingRun", actions: settleDraining },
 				overdue: { guard: "ownsDrainingRun", actions: settleDraining },
 			},

@@ -26,7 +26,17 @@ export type RunOutcome =
 	| "abandoned";
 
 /** Why a run was told to stop. */
-export type StopCause = "reset" | "delete" | "abort" | "shutdown";
+export type StopCause =
+	| "reset"
+	| "expiry"
+	| "delete"
+	| "abort"
+	/** A newer message took its place (`interrupt`, `rollback`). */
+	| "interrupt"
+	| "timeout"
+	| "shutdown"
+	/** The run that it is attached to was stopped, or settled. */
+	| "parent";
 
 /** One string for one ticket, for use as a map key; the session id is left out because a run may rotate it. */
 export function ticketId(

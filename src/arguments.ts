@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Expectation } from "../machines/facts.ts";
 import { type JsonValue, notJson } from "../machines/json.ts";
+import type { RunTicket } from "../machines/ticket.ts";
 import { type ErrorCode, errorText, TurnkeeperError } from "./errors.ts";
 
 const longestKey = 4096;
@@ -133,6 +134,7 @@ const expectations = {
 	sessionId: "string",
 	generation: "number",
 	runId: "string",
+	messageId: "string",
 	version: "number",
 } as const satisfies Record<keyof Expectation, string>;
 
@@ -151,6 +153,23 @@ export function checkExpectation(value: unknown): Expectation | undefined {
 	}
 	// A copy: what is expected is what was said now.
 	return { ...(value as Expectation) };
+}
+
+/** Who owns a run, or as much of that as a caller must have. */
+export function checkTicket(
+	value: unknown,
+	fields: readonly (keyof RunTicket)[] = [
+		"sessionKey",
+		"generation",
+		"runId",
+		"attempt",
+	],
+): void {
+	const ticket = checkOptions(value as Partial<RunTicket>, "ticket");
+	for (const field of fields)
+		if (field === "generation" || field === "attempt")
+			checkCount(ticket[field], `ticket.${field}`);
+		else checkName(ticket[field], `ticket.${field}`);
 }
 
 /** A plain copy, so that what the caller does to its own afterwards changes nothing. */

@@ -1,13 +1,9 @@
 /** Owns the commands on a session: `reset`, `abort`, `delete`, `patch`. Each answers done, stale or nothing; none is lost work. */
 import type { SessionEvent } from "../machines/events.ts";
-import {
-	mismatchOf,
-	type SessionFacts,
-	type SessionRow,
-} from "../machines/facts.ts";
+import type { SessionFacts, SessionRow } from "../machines/facts.ts";
 import { type JsonValue, mergePatch } from "../machines/json.ts";
 import { type RunRecord, runRecordOf } from "../machines/run.ts";
-import { ticketId } from "../machines/ticket.ts";
+import { type RunTicket, ticketId } from "../machines/ticket.ts";
 import {
 	checkChoice,
 	checkExpectation,
@@ -18,6 +14,7 @@ import {
 	checkOptionalName,
 	checkOptions,
 	checkSchema,
+	checkTicket,
 	invalid,
 	shown,
 } from "./arguments.ts";
@@ -71,25 +68,14 @@ export class Commands<Input, Output, Meta> {
 				ends: true,
 				event: (facts) => {
 					engine.mustBeOpen("reset");
-					const common = stop();
-					const { hidden, generation, version } = facts;
-					// A reset that is stale asks the host for nothing.
-					const applies = mismatchOf(facts, common.expect) === null;
-					const freshId = () =>
-						this.#config.sessionId(
-							sessionKey,
-							hidden ? generation : generation + 1,
-							version === 0 ? "first" : "reset",
-						);
-					const carried = () =>
-						hidden ? {} : this.#config.carryOver(facts.meta);
-					return {
-						...common,
-						type: "reset",
-						grant: this.#engine.grant(facts),
-						sessionId: sessionId ?? (applies ? freshId() : ""),
-						meta: meta ?? (applies ? carried() : {}),
-					};
+					return engine.resetOf(
+						facts,
+						{ ...stop(), cause: "reset" },
+						{
+							...(sessionId === undefined ? {} : { sessionId }),
+							...(meta === undefined ? {} : { meta }),
+						},
+					);
 				},
 			}),
 		);
@@ -106,7 +92,12 @@ export class Commands<Input, Output, Meta> {
 		const purge = checkFlag(options.purge, "purge");
 		return this.#stop(sessionKey, {
 			ends: true,
-			event: () => ({ ...stop(), type: "delete", purge }),
+			event: () => ({
+				...stop(),
+				type: "delete",
+				purge,
+				hook: engine.closing !== null,
+			}),
 		});
 	}
 
@@ -139,6 +130,7 @@ export class Commands<Input, Output, Meta> {
 					checkSchema(schema, mergePatch(seen.meta, change), "meta"),
 				);
 			const turn = await this.#ask(sessionKey, {
+				expires: () => true,
 				event: () => {
 					engine.mustBeOpen("patch");
 					return {
@@ -156,6 +148,32 @@ export class Commands<Input, Output, Meta> {
 				? { result: "done", row: rowAfter(turn) as never, report: null }
 				: refused(turn);
 		}
+	}
+
+	async resume(
+		ticket: Pick<RunTicket, "sessionKey" | "generation" | "runId">,
+		name: string,
+		given: JsonValue,
+	): Promise<Answer<null, Meta>> {
+		const engine = this.#engine;
+		if (!engine.isServing) throw engine.refusal("resume");
+		checkTicket(ticket, ["sessionKey", "generation", "runId"]);
+		checkName(name, "name");
+		const value = checkJson(given, "value");
+		const { sessionKey, generation, runId } = ticket;
+		const turn = await this.#ask(sessionKey, {
+			event: ({ facts }) => ({
+				type: "answer",
+				at: engine.now(),
+				grant: engine.grant(facts),
+				ticket: { generation, runId },
+				name,
+				value,
+			}),
+		});
+		return turn.reply?.result === "done"
+			? { result: "done", row: rowAfter(turn) as never, report: null }
+			: refused(turn);
 	}
 
 	#facts(sessionKey: string): Promise<SessionFacts> {
@@ -254,6 +272,7 @@ export class Commands<Input, Output, Meta> {
 				? 0
 				: turn.after.generation;
 		const isDone = (facts: SessionFacts) =>
+			!facts.closing.some(({ generation }) => generation < older) &&
 			!facts.draining.some(
 				({ run }) => run.generation < older || stopped.has(ticketId(run)),
 			) &&
@@ -349,7 +368,7 @@ function newer(one: RunRecord, record: RunRecord): RunRecord {
 	return ticketId(one) === ticketId(record) ? record : one;
 }
 
-function refused<Meta>(turn: Turn): Answer<never, Meta> {
+export function refused<Meta>(turn: Turn): Answer<never, Meta> {
 	const row = rowAfter(turn) as never;
 	return turn.reply?.result === "stale"
 		? { result: "stale", row, mismatch: turn.reply.mismatch }
@@ -369,5 +388,12 @@ function resetNote(turn: Turn, messageId: string): StoredMessage {
 		run: null,
 		reason: null,
 		kind: "reset",
+		order: 0,
+		front: null,
+		group: null,
+		steers: null,
+		skipped: [],
+		parent: null,
+		edited: false,
 	};
 }

@@ -3,17 +3,20 @@ import type { InspectionEvent, Observer } from "xstate";
 import type { SessionRow } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import type { LifecycleReport } from "../machines/report.ts";
+import type { RunTicket } from "../machines/ticket.ts";
 import {
 	checkChoice,
+	checkCount,
 	checkMethods,
 	checkMs,
 	checkName,
 	checkOptions,
 	checkSignal,
+	checkTicket,
 	invalid,
 	shown,
 } from "./arguments.ts";
-import { recover, takeNext } from "./boot.ts";
+import { goOnWith, recover } from "./boot.ts";
 import { Commands } from "./commands.ts";
 import { type Config, configOf } from "./config.ts";
 import { Engine } from "./engine.ts";
@@ -21,9 +24,17 @@ import { Entrance } from "./entrance.ts";
 import { Executor } from "./executor.ts";
 import { Importer } from "./import.ts";
 import { Intake } from "./intake.ts";
-import { readArchive, readList, readRefusals, readRuns } from "./reader.ts";
+import { Queue } from "./queue.ts";
+import {
+	readArchive,
+	readList,
+	readRefusals,
+	readRuns,
+	readTranscript,
+} from "./reader.ts";
 import { Receipts } from "./receipts.ts";
 import { Reports } from "./reports.ts";
+import { Retention } from "./retention.ts";
 import type {
 	AdmitOptions,
 	EmbeddedRuntime,
@@ -36,7 +47,7 @@ import type {
 	StopOptions,
 } from "./runtime.ts";
 import { stopRuns } from "./shutdown.ts";
-import type { ListQuery, PageQuery } from "./store.ts";
+import type { ListQuery, PageQuery, TranscriptQuery } from "./store.ts";
 import { rowAfter } from "./turn.ts";
 
 /**
@@ -68,6 +79,8 @@ class Embedded<Input, Output, Meta>
 	readonly #intake: Intake<Input, Output, Meta>;
 	readonly #reports: Reports<Meta>;
 	readonly #commands: Commands<Input, Output, Meta>;
+	readonly queue: Queue<Input, Output, Meta>;
+	#retention: Retention | null = null;
 	readonly #importer: Importer<Input, Output, Meta>;
 	readonly #receipts = new Receipts<Output>();
 	readonly #entrance = new Entrance();
@@ -79,6 +92,7 @@ class Embedded<Input, Output, Meta>
 		this.#engine = new Engine<Meta>({
 			...config,
 			interrupted: () => this.#receipts.interrupt(),
+			renewed: (key, generation) => this.#retention?.ended(key, generation),
 			execute: config.execute
 				? (live, start) => executor.execute(live, start)
 				: null,
@@ -88,7 +102,6 @@ class Embedded<Input, Output, Meta>
 					(run) => this.#engine.registry.get(run)?.output,
 				),
 		});
-		const executor = new Executor(this.#engine, config);
 		this.#reports = new Reports(this.#engine);
 		const entrance = this.#entrance;
 		this.#intake = new Intake(
@@ -98,6 +111,8 @@ class Embedded<Input, Output, Meta>
 			entrance,
 			this.#receipts,
 		);
+		const executor = new Executor(this.#intake.doors, config);
+		this.queue = new Queue(this.#engine, config, entrance);
 		this.#importer = new Importer(this.#engine, config, entrance);
 		this.#commands = new Commands(this.#engine, config, entrance);
 	}
@@ -125,10 +140,17 @@ class Embedded<Input, Output, Meta>
 		try {
 			engine.open(await this.#config.store.open({ name: "turnkeeper" }));
 			goOn();
-			const waiting = await recover(engine, goOn);
+			const left = await recover(engine, goOn, this.#receipts);
 			goOn();
 			engine.state = "open";
-			for (const key of waiting) takeNext(engine, key);
+			goOnWith(engine, left);
+			this.#retention = new Retention(
+				this.#config.retention,
+				this.#config.clock,
+				engine.store,
+				(error) => engine.projection.trouble(error),
+			);
+			this.#retention.start();
 			engine.projection.refresh(
 				(key) => engine.committedRow(key) as Promise<SessionRow<Meta> | null>,
 			);
@@ -163,6 +185,8 @@ class Embedded<Input, Output, Meta>
 		if (wasOpen) await stopRuns(engine, runs, graceMs);
 		if (engine.state !== "lost") engine.state = "closed";
 		engine.giveUp(engine.refusal("wait"));
+		engine.progress.close();
+		await this.#retention?.stop();
 		this.#entrance.close(engine.refusal("send"));
 		this.#receipts.interrupt();
 		engine.registry.clear();
@@ -207,6 +231,14 @@ class Embedded<Input, Output, Meta>
 		return this.#commands.delete(sessionKey, options);
 	}
 
+	resume(
+		ticket: Pick<RunTicket, "sessionKey" | "generation" | "runId">,
+		name: string,
+		value: JsonValue,
+	) {
+		return this.#commands.resume(ticket, name, value);
+	}
+
 	patch(sessionKey: string, meta: JsonValue, options?: { expect?: object }) {
 		return this.#commands.patch(sessionKey, meta, options);
 	}
@@ -234,6 +266,21 @@ class Embedded<Input, Output, Meta>
 		checkName(sessionKey, "sessionKey");
 		this.#mustRead("runs");
 		return readRuns(this.#engine.store, sessionKey, query);
+	}
+
+	async transcript(sessionKey: string, query?: TranscriptQuery) {
+		checkName(sessionKey, "sessionKey");
+		this.#mustRead("transcript");
+		return readTranscript(this.#engine.store, sessionKey, query);
+	}
+
+	follow(ticket: RunTicket, given?: { from?: number; signal?: AbortSignal }) {
+		checkTicket(ticket);
+		const { from = 1, signal } = checkOptions(given);
+		checkCount(from, "from");
+		checkSignal(signal);
+		this.#mustRead("follow");
+		return this.#engine.progress.follow(ticket, from, signal);
 	}
 
 	async refusals(query?: PageQuery & { sessionKey?: string }) {

@@ -1,16 +1,37 @@
-import type { SessionFacts, SessionRow } from "../machines/facts.ts";
-import { type RunFacts, ticketOf } from "../machines/run.ts";
+import type { SessionEvent } from "../machines/events.ts";
+import { type ExpiryPolicy, expiryOf } from "../machines/expiry.ts";
+import {
+	isDraining,
+	mismatchOf,
+	type QueuedMessage,
+	type SessionFacts,
+	type SessionRow,
+} from "../machines/facts.ts";
+import type { JsonValue } from "../machines/json.ts";
+import {
+	openWaits,
+	type RunFacts,
+	type RunStop,
+	ticketOf,
+} from "../machines/run.ts";
+import { type Child, Children } from "./children.ts";
 import type { Clock } from "./clock.ts";
+import { Closing } from "./closing.ts";
+import type { RetryBounds } from "./config.ts";
+import { armLease, armTimeout, type DeadlineHost } from "./deadlines.ts";
 import { Directory } from "./directory.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { Inspection } from "./inspection.ts";
 import { Journal, type JournalHost } from "./journal.ts";
 import type { Logger } from "./logger.ts";
+import { Progress } from "./progress.ts";
 import { Projection } from "./projection.ts";
 import { readRow, refusalOf, unsettledRuns } from "./reader.ts";
 import { type LiveRun, Registry } from "./registry.ts";
 import { Retries } from "./retries.ts";
+import type { RuntimeOptions } from "./runtime.ts";
 import type { Doubt, LiveSession, Operation, SessionHost } from "./session.ts";
+import { Slots } from "./slots.ts";
 import type { OpenStore, StoredRefusal } from "./store.ts";
 import {
 	endedBy,
@@ -30,16 +51,25 @@ export type EngineState =
 	| "closed"
 	| "lost";
 
-export interface EngineOptions {
+export interface EngineOptions<Meta> {
 	readonly clock: Clock;
 	readonly logger: Logger;
+	readonly graceMs: number;
+	readonly runTimeoutMs: number | null;
+	readonly maxConcurrentRuns: number;
+	readonly retry: RetryBounds | null;
+	readonly expiry: ExpiryPolicy | null;
+	readonly onGenerationEnded:
+		| RuntimeOptions<never, never, Meta>["onGenerationEnded"]
+		| null;
+	readonly carryOver: (meta: JsonValue, cause: "reset" | "expiry") => JsonValue;
 	readonly passivateAfterMs: number;
 	readonly maxResident: number;
 	readonly runId: () => string;
 	readonly sessionId: (
 		sessionKey: string,
 		generation: number,
-		cause: "first" | "reset" | "rotate",
+		cause: "first" | "reset" | "expiry" | "rotate",
 	) => string;
 	/** Executes a managed run to its end. Never rejects. Null if the host runs its agent itself. */
 	readonly execute:
@@ -49,29 +79,47 @@ export interface EngineOptions {
 	readonly concluded: (turn: Turn) => void;
 	/** Nothing that waits will be concluded any more. */
 	readonly interrupted: () => void;
+	/** A session has begun a new generation. */
+	readonly renewed: (sessionKey: string, generation: number) => void;
 }
+
+type ResetEvent = Extract<SessionEvent, { type: "reset" }>;
+
+/** How long the last commits are waited for once a grace period is over, in ms. */
+export const lastCommitMs = 1000;
 
 /** Operations that may wait on one session. */
 const mailboxCapacity = 10_000;
 
-export class Engine<Meta> implements SessionHost, JournalHost {
-	readonly options: EngineOptions;
+export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
+	readonly options: EngineOptions<Meta>;
 	readonly directory: Directory;
 	readonly registry: Registry;
 	readonly projection: Projection<Meta>;
 	readonly waiting: Waiting;
 	readonly inspection: Inspection;
 	readonly retries: Retries;
+	readonly slots: Slots;
+	readonly children: Children;
+	readonly progress: Progress;
+	readonly closing: Closing<Meta> | null;
 	readonly machine: LiveMachine;
 	state: EngineState = "new";
 	#store: OpenStore | null = null;
 	#journal: Journal | null = null;
 	#gathering: Turn | null = null;
 	#lost: TurnkeeperError | null = null;
+	/** Sessions that are about to take their next message. */
+	#taking = new Set<string>();
+	/** Ends of quiet windows, by session key. */
+	#quiet = new Map<
+		string,
+		{ readonly until: number; readonly timer: unknown }
+	>();
 	/** Called with every run that becomes live while the runtime closes. */
 	whileClosing: (live: LiveRun) => void = () => {};
 
-	constructor(options: EngineOptions) {
+	constructor(options: EngineOptions<Meta>) {
 		this.options = options;
 		const { clock, logger } = options;
 		this.projection = new Projection(logger);
@@ -81,6 +129,14 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 			this.post(key, operation),
 		);
 		this.registry = new Registry(clock, (live) => this.overdue(live));
+		this.slots = new Slots(options.maxConcurrentRuns, (key) => this.#take(key));
+		this.children = new Children((child, deadline) =>
+			this.#stopChild(child, deadline),
+		);
+		this.progress = new Progress(clock);
+		this.closing = options.onGenerationEnded
+			? new Closing(this, options.onGenerationEnded)
+			: null;
 		this.directory = new Directory(this, clock, options);
 		this.machine = liveMachine(
 			() => this.#gathering as Turn,
@@ -99,6 +155,10 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 
 	get journal(): Journal {
 		return this.#journal as Journal;
+	}
+
+	get clock(): Clock {
+		return this.options.clock;
 	}
 
 	now(): number {
@@ -200,13 +260,237 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		return this.directory.find(key)?.atRest ?? true;
 	}
 
-	/** A fresh run id if a managed run may start in this turn. */
-	grant(facts: SessionFacts, arrives = false): string | null {
-		return this.state === "open" &&
-			this.options.execute &&
-			(arrives || facts.queue.length > 0)
-			? this.options.runId()
-			: null;
+	/** A fresh run id if a managed run may start in this turn, for the message that arrives or the one that is next in line. */
+	grant(
+		facts: SessionFacts,
+		arrives?: Pick<QueuedMessage, "parent">,
+	): string | null {
+		if (this.state !== "open" || !this.options.execute) return null;
+		const next = facts.queue[0] ?? arrives;
+		if (!next || !this.slots.mayBegin(facts.sessionKey, next)) return null;
+		// What is next belongs to a new generation, which begins before it is taken.
+		if (!arrives && this.#isExpired(facts)) return null;
+		return this.options.runId();
+	}
+
+	/** A run that is live is no rest, and its end is activity. */
+	#isExpired(facts: SessionFacts): string | null {
+		const { expiry } = this.options;
+		if (!expiry) return null;
+		const at = this.now();
+		const { takenAt } = facts;
+		const activeAt = facts.run ? at : facts.activeAt;
+		return expiryOf(expiry, { activeAt, takenAt }, at);
+	}
+
+	/** Asked before a message is taken, and before any other write that finds no live run. */
+	expiry(facts: SessionFacts): SessionEvent | null {
+		if (facts.run || facts.hidden) return null;
+		const reason = this.#isExpired(facts);
+		if (reason === null) return null;
+		const at = this.now();
+		const deadline = at + this.options.graceMs;
+		return this.resetOf(facts, {
+			cause: "expiry",
+			at,
+			reason,
+			deadline,
+			queued: "keep",
+			expect: undefined,
+		});
+	}
+
+	/** The event of a reset, with what the host's functions give it; one that is stale asks the host for nothing. */
+	resetOf(
+		facts: SessionFacts,
+		how: Pick<
+			ResetEvent,
+			"cause" | "at" | "reason" | "deadline" | "queued" | "expect"
+		>,
+		given: { readonly sessionId?: string; readonly meta?: JsonValue } = {},
+	): ResetEvent {
+		const { sessionKey, hidden, generation, version, meta } = facts;
+		const applies = mismatchOf(facts, how.expect) === null;
+		const freshId = () =>
+			this.options.sessionId(
+				sessionKey,
+				hidden ? generation : generation + 1,
+				version === 0 ? "first" : how.cause,
+			);
+		const carried = () =>
+			hidden ? {} : this.options.carryOver(meta, how.cause);
+		return {
+			...how,
+			type: "reset",
+			grant: this.grant(facts),
+			sessionId: given.sessionId ?? (applies ? freshId() : ""),
+			meta: given.meta ?? (applies ? carried() : {}),
+			hook: this.closing !== null,
+		};
+	}
+
+	/** Resolves when a session has been read and all that was asked of it before is committed. */
+	touch(key: string): Promise<void> {
+		return new Promise((resolve, reject) => {
+			this.post(key, {
+				event: () => null,
+				committed: () => resolve(),
+				failed: reject,
+			});
+		});
+	}
+
+	/** Lets the next message in line be taken, as soon as nothing stands against it: a quiet window, or the lack of a slot. */
+	pump(facts: SessionFacts): void {
+		const { sessionKey, queue, quietUntil } = facts;
+		const mayTake =
+			this.state === "open" &&
+			this.options.execute !== null &&
+			!facts.hidden &&
+			!facts.run &&
+			!isDraining(facts) &&
+			queue.length > 0;
+		const quiet = this.#quiet.get(sessionKey);
+		if (quiet && !(mayTake && quiet.until === quietUntil)) {
+			this.clock.clearTimeout(quiet.timer);
+			this.#quiet.delete(sessionKey);
+		}
+		if (!mayTake || this.#quiet.has(sessionKey)) return;
+		const wait = quietUntil - this.now();
+		if (wait > 0) {
+			const timer = this.clock.setTimeout(() => {
+				this.#quiet.delete(sessionKey);
+				this.#take(sessionKey);
+			}, wait);
+			this.#quiet.set(sessionKey, { until: quietUntil, timer });
+		} else if (this.slots.mayBegin(sessionKey, queue[0]))
+			this.#take(sessionKey);
+		else this.slots.queue(sessionKey);
+	}
+
+	#take(key: string): void {
+		if (this.#taking.has(key)) return;
+		this.#taking.add(key);
+		const done = () => {
+			this.#taking.delete(key);
+			this.slots.answered(key);
+		};
+		this.keep(
+			key,
+			{
+				expires: () => this.state === "open",
+				event: (session) => ({
+					type: "take",
+					at: this.now(),
+					grant: this.grant(session.facts),
+				}),
+				amend: ({ start }) => {
+					if (!start) return;
+					// The run holds its slot before the offer is given back.
+					this.slots.hold(start.run);
+					done();
+				},
+				committed: done,
+			},
+			done,
+		);
+	}
+
+	#stopChild({ sessionKey, messageId }: Child, deadline: number): void {
+		this.keep(sessionKey, {
+			event: ({ facts }) => {
+				const isHere =
+					facts.run?.messageIds.includes(messageId) ||
+					facts.queue.some((one) => one.messageId === messageId);
+				if (!isHere) return null;
+				const at = this.now();
+				return {
+					type: "abort",
+					at,
+					grant: this.grant(facts),
+					cause: "parent",
+					reason: "the run that it is attached to ended",
+					deadline,
+					queued: "keep",
+					expect: { messageId },
+				};
+			},
+			committed: () => {},
+		});
+	}
+
+	/** The host's own work on a generation that ended is over. */
+	closed(key: string, generation: number, done: () => void = () => {}): void {
+		this.keep(
+			key,
+			{
+				event: ({ facts }) => ({
+					type: "closed",
+					at: this.now(),
+					grant: this.grant(facts),
+					generation,
+				}),
+				committed: done,
+			},
+			done,
+		);
+	}
+
+	timedOut(live: LiveRun): void {
+		const { ticket } = live;
+		this.keep(ticket.sessionKey, {
+			event: ({ facts }) => {
+				// An answer is being waited for since: that time does not count.
+				if (!facts.run || openWaits(facts.run).length > 0) return null;
+				const at = this.now();
+				return {
+					type: "abort",
+					at,
+					cause: "timeout",
+					reason: `it took longer than ${this.options.runTimeoutMs} ms`,
+					deadline: at + this.options.graceMs,
+					queued: "keep",
+					ticket,
+				};
+			},
+			committed: () => {},
+		});
+	}
+
+	fellSilent(live: LiveRun): void {
+		const { ticket } = live;
+		this.keep(ticket.sessionKey, {
+			event: ({ facts }) => {
+				const at = this.now();
+				const error = `no sign of life for ${live.run.leaseMs} ms, which is its lease`;
+				return {
+					type: "settled",
+					at,
+					grant: this.grant(facts),
+					ticket,
+					end: { at, outcome: "interrupted", error },
+				};
+			},
+			committed: () => {},
+		});
+	}
+
+	/** A sign of life; one that the store does not know yet is written now and then. */
+	alive(live: LiveRun): void {
+		const { leaseMs } = live.run;
+		if (leaseMs === null) return;
+		const at = this.now();
+		live.seenAt = at;
+		if (at - (live.run.seenAt ?? 0) < Math.max(1000, leaseMs / 10)) return;
+		const { ticket } = live;
+		this.post(ticket.sessionKey, {
+			event: ({ facts }) =>
+				at - (facts.run?.seenAt ?? at) < 1000
+					? null
+					: { type: "alive", at, ticket },
+			committed() {},
+			failed() {},
+		});
 	}
 
 	/** Keeps and publishes the refusal of a report that no session was asked about. */
@@ -215,7 +499,24 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		this.projection.refusal(refusalOf(refusal));
 	}
 
+	/** The grace period of a run is over. What is attached to it has had the same, and ends before it. */
 	overdue(live: LiveRun): void {
+		if (!this.children.has(live.ticket)) {
+			this.#abandon(live);
+			return;
+		}
+		// A child whose end cannot be stored holds nobody up for ever.
+		const late = Promise.withResolvers<void>();
+		const timer = this.clock.setTimeout(late.resolve, lastCommitMs);
+		void Promise.race([this.children.settled(live.ticket), late.promise]).then(
+			() => {
+				this.clock.clearTimeout(timer);
+				this.#abandon(live);
+			},
+		);
+	}
+
+	#abandon(live: LiveRun): void {
 		this.keep(live.ticket.sessionKey, {
 			event: ({ facts }) => ({
 				type: "overdue",
@@ -282,7 +583,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 	#settleOrphans({ key, committed }: LiveSession): void {
 		if (!committed) return;
 		for (const run of unsettledRuns(committed)) {
-			if (this.registry.get(run)) continue;
+			if (this.registry.get(run) || run.leaseMs !== null) continue;
 			const ticket = ticketOf(run);
 			this.keep(key, {
 				event: ({ facts }) => {
@@ -296,6 +597,7 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 	}
 
 	made(turn: Turn): void {
+		if (turn.start?.run.driver === "managed") this.slots.hold(turn.start.run);
 		this.journal.add(turn);
 	}
 
@@ -323,7 +625,10 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 			}
 		}
 		this.#carryOut(turns);
-		for (const { session } of turns) this.directory.settle(session);
+		for (const { session, after } of turns) {
+			if (session.committed === after) this.pump(after);
+			this.directory.settle(session);
+		}
 		this.waiting.rest();
 	}
 
@@ -335,7 +640,8 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		this.projection.trouble(error);
 		for (const turn of turns) {
 			// A stop fires its signal even if its commit fails.
-			for (const { run, stop } of turn.stops) this.registry.stop(run, stop);
+			for (const { run, stop } of turn.stops) this.#stop(run, stop);
+			if (turn.start) this.slots.release(turn.start.run);
 			// What may hold already must not be made again before that is known.
 			const waits = turn.operation.kept && session.doubt?.turns.includes(turn);
 			if (!waits) turn.operation.failed(error);
@@ -414,8 +720,33 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 			const live = this.registry.get(after.run);
 			if (!live) return;
 			live.facts = after;
-			live.see(after.run);
+			if (openWaits(after.run).length > 0) this.slots.release(after.run);
+			live.see(after.run, after);
 		}
+	}
+
+	/** A run is live in this process, with its two times. */
+	enter(run: RunFacts): LiveRun {
+		const live = this.registry.enter(run);
+		if (run.status === "reserved" || live.isEntered) return live;
+		live.isEntered = true;
+		this.progress.open(run);
+		const { runTimeoutMs } = this.options;
+		if (runTimeoutMs !== null) {
+			const gone = this.now() - (run.admittedAt ?? this.now());
+			armTimeout(live, runTimeoutMs - Math.max(0, gone), this);
+		}
+		if (run.leaseMs !== null) {
+			live.seenAt = Math.max(live.seenAt, run.seenAt ?? 0);
+			armLease(live, run.leaseMs, this);
+		}
+		return live;
+	}
+
+	/** A stop reaches what is attached to the run before it is told itself. */
+	#stop(run: RunFacts, stop: RunStop): void {
+		this.children.stop(run, stop.deadline);
+		this.registry.stop(run, stop);
 	}
 
 	#carryOut(turns: readonly Turn[]): void {
@@ -423,13 +754,19 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		for (const turn of turns) {
 			const { before, after } = turn;
 			if (turn.start) {
-				const live = this.registry.enter(turn.start.run);
+				const { run, messages } = turn.start;
+				const live = this.enter(run);
 				live.facts = after;
+				live.messages = messages;
 				if (this.state !== "open") this.whileClosing(live);
 				if (turn.start.run.driver === "managed")
 					starts.push({ live, start: turn.start });
 			}
-			for (const { run, stop } of turn.stops) this.registry.stop(run, stop);
+			for (const { run, stop } of turn.stops) this.#stop(run, stop);
+			for (const closing of turn.closes)
+				this.closing?.begin(after.sessionKey, closing);
+			if (after.generation !== before.generation)
+				this.options.renewed(after.sessionKey, after.generation);
 			if (after.generation !== before.generation)
 				for (const run of before.reservations) {
 					const live = this.registry.get(run);
@@ -456,8 +793,13 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 
 	#leave(run: RunFacts, { after }: Turn): void {
 		if (run.outcome === null) return;
+		this.slots.release(run);
+		this.progress.end(run);
+		this.children.stop(run, this.now() + this.options.graceMs);
 		const live = this.registry.get(run);
 		if (!live) return;
+		if (run.outcome === "abandoned") this.#tellStraggler(live);
+		void this.disposeScope(live);
 		if (run.generation === after.generation) live.facts = after;
 		// Whoever still works for a run that has settled may stop.
 		this.registry.leave(
@@ -466,10 +808,44 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 		);
 	}
 
+	/** Disposes what is in a run's scope, within the grace period. Null if there is nothing. */
+	disposeScope(live: LiveRun): Promise<void> | null {
+		const disposed = live.dispose();
+		if (!disposed) return null;
+		const { logger, graceMs } = this.options;
+		const late = Promise.withResolvers<void>();
+		const timer = this.clock.setTimeout(() => {
+			logger.warn(
+				{ ticket: live.ticket },
+				`the scope of run ${live.ticket.runId} was not disposed within ${graceMs} ms; its end does not wait any longer`,
+			);
+			late.resolve();
+		}, graceMs);
+		const done = disposed.catch((error) => {
+			logger.error(
+				{ error, ticket: live.ticket },
+				`the scope of run ${live.ticket.runId} could not be disposed: ${errorText(error)}`,
+			);
+		});
+		return Promise.race([done, late.promise]).finally(() =>
+			this.clock.clearTimeout(timer),
+		);
+	}
+
+	#tellStraggler({ ticket, stoppedBy, deadline }: LiveRun): void {
+		this.options.logger.warn(
+			{ ticket, stoppedBy, deadline },
+			`run ${ticket.runId} of session ${JSON.stringify(ticket.sessionKey)} did not settle within its grace period and was abandoned; what it still does reaches nobody`,
+		);
+	}
+
 	/** A managed run came to its end. */
 	settle(
 		live: LiveRun,
-		end: { outcome: "completed" | "failed" | "aborted"; error?: string },
+		end: {
+			outcome: "completed" | "failed" | "aborted" | "interrupted";
+			error?: string;
+		},
 	): void {
 		// After the runtime has gone there is nothing left to tell.
 		if (this.#isOver) return;
@@ -482,6 +858,15 @@ export class Engine<Meta> implements SessionHost, JournalHost {
 					grant: this.grant(facts),
 					ticket: live.ticket,
 					end: { at, stoppedBy: live.stoppedBy ?? undefined, ...end },
+					unread: live.unread,
+					// A clean close counts as a crash.
+					retry:
+						this.options.retry && live.stoppedBy === "shutdown"
+							? {
+									...this.options.retry,
+									messages: [...live.messages, ...live.unread],
+								}
+							: undefined,
 				};
 			},
 			committed: () => {},

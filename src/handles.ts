@@ -1,30 +1,69 @@
 /** Owns what a run's driver holds in its hands. A handle acts through the engine and keeps no fact of its own. */
+
+import type { SessionEvent } from "../machines/events.ts";
+import type { Message, TranscriptEntry } from "../machines/facts.ts";
 import {
-	type ArchivedGeneration,
-	type Message,
 	rowOf,
 	type SessionFacts,
 	type SessionRow,
 } from "../machines/facts.ts";
-import { addUsage } from "../machines/lifecycle.ts";
+import { type JsonValue, notJson } from "../machines/json.ts";
 import type { Verdict } from "../machines/report.ts";
-import { ownsRun, type RunFacts, stepRun } from "../machines/run.ts";
+import { type RunFacts, stepRun, ticketOf } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
-import { checkOptionalName, shown } from "./arguments.ts";
+import {
+	checkCount,
+	checkJson,
+	checkMs,
+	checkName,
+	checkOptionalName,
+	checkOptions,
+	copied,
+	invalid,
+	shown,
+} from "./arguments.ts";
+import { deliver } from "./deliveries.ts";
 import type { Engine } from "./engine.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
+import { countUsage, isReserved, isUnsettled, keptRun } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
-import type { AdmittedRun, ManagedRun, Run } from "./runtime.ts";
-import type { LiveSession } from "./session.ts";
+import type { AdmittedRun, ManagedRun, Run, SendReceipt } from "./runtime.ts";
+import type { Steering } from "./steering.ts";
+import type { Turn } from "./turn.ts";
+import { waitFor } from "./waits.ts";
+
+/** What handles act through. */
+export interface Doors<Meta> {
+	readonly engine: Engine<Meta>;
+	spawn(
+		live: LiveRun,
+		sessionKey: string,
+		input: JsonValue,
+		options?: { messageId?: string; attached?: boolean },
+	): Promise<SendReceipt>;
+}
+
+/** Asks a run's session something in the run's name. */
+export function ask<Meta>(
+	engine: Engine<Meta>,
+	live: LiveRun,
+	event: () => SessionEvent,
+): Promise<Turn> {
+	return new Promise((committed, failed) => {
+		engine.post(live.ticket.sessionKey, { event, committed, failed });
+	});
+}
 
 class RunHandle<Meta> implements Run<Meta> {
 	protected readonly engine: Engine<Meta>;
 	protected readonly live: LiveRun;
+	readonly #doors: Doors<Meta>;
 
-	constructor(engine: Engine<Meta>, live: LiveRun) {
-		this.engine = engine;
+	constructor(doors: Doors<Meta>, live: LiveRun) {
+		this.engine = doors.engine;
 		this.live = live;
+		this.#doors = doors;
 	}
 
 	get ticket(): RunTicket {
@@ -39,7 +78,24 @@ class RunHandle<Meta> implements Run<Meta> {
 		return rowOf<Meta>(this.live.facts as SessionFacts);
 	}
 
+	get scope(): AsyncDisposableStack {
+		return this.live.scope;
+	}
+
+	progress(value: JsonValue): void {
+		const { engine, live } = this;
+		engine.alive(live);
+		const found = notJson(value, "value");
+		if (found === null) engine.progress.add(live.ticket, copied(value));
+		else
+			engine.options.logger.warn(
+				{ ticket: live.ticket },
+				`progress was dropped: ${found} is not JSON`,
+			);
+	}
+
 	usage(tokens: { inputTokens?: number; outputTokens?: number }): void {
+		this.engine.alive(this.live);
 		const inputTokens = count(tokens?.inputTokens);
 		const outputTokens = count(tokens?.outputTokens);
 		if (inputTokens === 0 && outputTokens === 0) return;
@@ -50,24 +106,87 @@ class RunHandle<Meta> implements Run<Meta> {
 		const { engine, live } = this;
 		const given = checkOptionalName(options.sessionId, "sessionId");
 		const { sessionKey, generation, runId } = live.ticket;
-		if (live.isAborted) throw staleRun(live.ticket);
-		return new Promise((resolve, reject) => {
-			engine.post(sessionKey, {
-				event: () => ({
-					type: "rotate",
-					at: engine.now(),
-					ticket: live.ticket,
-					sessionId:
-						given ?? engine.options.sessionId(sessionKey, generation, "rotate"),
-				}),
-				committed: ({ reply, after }) => {
-					if (reply?.result === "done" && after.run?.runId === runId)
-						resolve(live.ticket);
-					else reject(staleRun(live.ticket));
-				},
-				failed: reject,
-			});
+		this.#mustAct();
+		const { reply, after } = await ask(engine, live, () => ({
+			type: "rotate",
+			at: engine.now(),
+			ticket: live.ticket,
+			sessionId:
+				given ?? engine.options.sessionId(sessionKey, generation, "rotate"),
+		}));
+		if (reply?.result === "done" && after.run?.runId === runId)
+			return ticketOf(after.run);
+		throw staleRun(live.ticket);
+	}
+
+	async deliver<T>(
+		name: string,
+		effect: (context: {
+			signal: AbortSignal;
+			idempotencyKey: string;
+		}) => Promise<T> | T,
+	): Promise<T> {
+		checkName(name, "name");
+		if (typeof effect !== "function")
+			throw invalid(`effect is ${shown(effect)}; it must be a function`);
+		this.#mustAct();
+		return (await deliver(this.engine, this.live, name, effect)) as T;
+	}
+
+	async append(given: JsonValue): Promise<void> {
+		const { engine, live } = this;
+		const entry = checkJson(given, "entry");
+		engine.alive(live);
+		const { reply } = await ask(engine, live, () => ({
+			type: "append",
+			at: engine.now(),
+			ticket: live.ticket,
+			entry,
+		}));
+		if (reply?.result !== "done") throw staleRun(live.ticket);
+	}
+
+	async transcript(
+		query: { limit?: number } = {},
+	): Promise<readonly TranscriptEntry[]> {
+		const { limit = 100 } = checkOptions(query, "query");
+		checkCount(limit, "limit");
+		const { sessionKey, generation, sessionId } = this.ticket;
+		const { items } = await this.engine.store.transcript(sessionKey, {
+			generation,
+			sessionId,
+			limit,
 		});
+		return [...items].reverse();
+	}
+
+	async waitFor<T extends JsonValue>(
+		name: string,
+		options: { timeoutMs?: number } = {},
+	): Promise<T> {
+		checkName(name, "name");
+		const { timeoutMs } = checkOptions(options);
+		if (timeoutMs !== undefined) checkMs(timeoutMs, "timeoutMs");
+		this.#mustAct();
+		const answer = waitFor(this.engine, this.live, name, timeoutMs ?? null);
+		// An executor that goes its own way must not cost the process its life.
+		answer.catch(() => {});
+		return (await answer) as T;
+	}
+
+	async spawn(
+		sessionKey: string,
+		input: JsonValue,
+		options?: { messageId?: string; attached?: boolean },
+	): Promise<SendReceipt> {
+		this.#mustAct();
+		return this.#doors.spawn(this.live, sessionKey, input, options);
+	}
+
+	/** A run that was told to stop begins nothing more. */
+	#mustAct(): void {
+		this.engine.alive(this.live);
+		if (this.live.isAborted) throw staleRun(this.live.ticket);
 	}
 }
 
@@ -77,14 +196,22 @@ export class ManagedHandle<Input, Meta>
 	implements ManagedRun<Input, Meta>
 {
 	readonly messages: readonly Message<Input>[];
+	readonly skipped: readonly Message<Input>[];
+	readonly steering: Steering<Input, Meta>;
 
 	constructor(
-		engine: Engine<Meta>,
+		doors: Doors<Meta>,
 		live: LiveRun,
-		messages: readonly Message<Input>[],
+		given: {
+			readonly messages: readonly Message<Input>[];
+			readonly skipped: readonly Message<Input>[];
+			readonly steering: Steering<Input, Meta>;
+		},
 	) {
-		super(engine, live);
-		this.messages = messages;
+		super(doors, live);
+		this.messages = given.messages;
+		this.skipped = given.skipped;
+		this.steering = given.steering;
 	}
 }
 
@@ -95,8 +222,8 @@ export class AdmittedHandle<Meta>
 {
 	readonly #reports: Reports<Meta>;
 
-	constructor(engine: Engine<Meta>, live: LiveRun, reports: Reports<Meta>) {
-		super(engine, live);
+	constructor(doors: Doors<Meta>, live: LiveRun, reports: Reports<Meta>) {
+		super(doors, live);
 		this.#reports = reports;
 	}
 
@@ -181,66 +308,5 @@ export function staleRun(ticket: RunTicket): TurnkeeperError {
 	return new TurnkeeperError(
 		"STALE_RUN",
 		`run ${shown(ticket.runId)} of session ${shown(ticket.sessionKey)} (generation ${ticket.generation}) is not live any more; only a live run that was not told to stop may do this`,
-	);
-}
-
-/** Usage always counts: to the live run, to one that drains, or in the record of one that settled. */
-function countUsage<Meta>(
-	engine: Engine<Meta>,
-	ticket: RunTicket,
-	used: { readonly inputTokens: number; readonly outputTokens: number },
-): void {
-	let settled: RunFacts | null = null;
-	let archived: ArchivedGeneration | null = null;
-	engine.keep(ticket.sessionKey, {
-		prepare: (session) => {
-			settled = null;
-			archived = null;
-			if (isUnsettled(session, ticket)) return undefined;
-			return (async () => {
-				const { sessionKey, generation } = ticket;
-				settled = await keptRun(engine, session, ticket);
-				if (generation !== session.facts.generation)
-					archived = await engine.store.generation(sessionKey, generation);
-			})();
-		},
-		event: (session) =>
-			archived || (settled && settled.generation !== session.facts.generation)
-				? null
-				: { type: "usage", at: engine.now(), ticket, ...used },
-		amend: (turn) => {
-			if (!settled) return;
-			turn.runs = [stepRun(settled, { type: "usage", ...used })];
-			if (archived)
-				turn.generations = [{ ...archived, row: addUsage(archived.row, used) }];
-		},
-		committed: () => {},
-	});
-}
-
-/** The record of a run that is not among its session's unsettled ones. */
-async function keptRun<Meta>(
-	engine: Engine<Meta>,
-	session: LiveSession,
-	{ sessionKey, generation, runId, attempt }: RunTicket,
-): Promise<RunFacts | null> {
-	await engine.settled(session);
-	const kept = await engine.store.runsNamed(runId, sessionKey);
-	return (
-		kept.find(
-			(run) => run.generation === generation && run.attempt === attempt,
-		) ?? null
-	);
-}
-
-function isReserved(facts: SessionFacts, ticket: RunTicket): boolean {
-	return facts.reservations.some((run) => ownsRun(run, ticket));
-}
-
-function isUnsettled({ facts }: LiveSession, ticket: RunTicket): boolean {
-	return (
-		(facts.run !== null && ownsRun(facts.run, ticket)) ||
-		isReserved(facts, ticket) ||
-		facts.draining.some(({ run }) => ownsRun(run, ticket))
 	);
 }

@@ -7,6 +7,7 @@ export type {
 	Message,
 	SessionRow,
 	SessionStatus,
+	TranscriptEntry,
 } from "../machines/facts.ts";
 export type { JsonValue } from "../machines/json.ts";
 export type {
@@ -29,6 +30,7 @@ export type {
 	ImportedSession,
 	ManagedRun,
 	OverlapPolicy,
+	ProgressItem,
 	ResetOptions,
 	Run,
 	RuntimeEvent,
@@ -44,16 +46,20 @@ export type {
 } from "./runtime.ts";
 export type {
 	Batch,
+	HiddenRun,
 	ListQuery,
 	LoadedSession,
 	OpenStore,
 	Page,
 	PageQuery,
+	Pruned,
+	PruneRule,
 	SessionStore,
 	SessionWrite,
 	StoredMessage,
 	StoredRefusal,
 	StoreReader,
+	TranscriptQuery,
 	UnreadableRow,
 } from "./store.ts";
 export { UnreadableSession, VersionConflict } from "./store.ts";

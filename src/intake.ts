@@ -1,12 +1,19 @@
 /** Owns what brings work in: `send` and `admit`. What it refuses it throws, because an unread refusal would be lost work. */
 import { isDeepStrictEqual } from "node:util";
-import type { OverlapMode } from "../machines/events.ts";
-import { type Expectation, rowOf, type SessionRow } from "../machines/facts.ts";
+import type { Overlap, OverlapMode, SessionEvent } from "../machines/events.ts";
+import {
+	type ChildOf,
+	type Expectation,
+	rowOf,
+	type SessionFacts,
+	type SessionRow,
+} from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import { reservationOf } from "../machines/lifecycle.ts";
-import { type RunFacts, ticketOf } from "../machines/run.ts";
+import { ownsRun, type RunFacts, ticketOf } from "../machines/run.ts";
 import {
 	checkChoice,
+	checkCount,
 	checkExpectation,
 	checkFlag,
 	checkJson,
@@ -14,14 +21,15 @@ import {
 	checkOptionalName,
 	checkOptions,
 	checkSchema,
+	copied,
 	invalid,
 	shown,
 } from "./arguments.ts";
 import { type Config, overlapModes } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
-import { TurnkeeperError } from "./errors.ts";
-import { AdmittedHandle } from "./handles.ts";
+import { errorText, TurnkeeperError } from "./errors.ts";
+import { AdmittedHandle, type Doors, staleRun } from "./handles.ts";
 import { risingId } from "./ids.ts";
 import { unsettledRuns } from "./reader.ts";
 import { type Receipts, settledBy } from "./receipts.ts";
@@ -37,6 +45,22 @@ import type { LiveSession } from "./session.ts";
 import type { StoredMessage } from "./store.ts";
 import { rowAfter, type Turn } from "./turn.ts";
 
+/** A message on its way in. */
+interface Arriving {
+	readonly named: string | undefined;
+	readonly input: JsonValue;
+	/** Instead of the runtime's. */
+	readonly mode: OverlapMode | null;
+	readonly resets: boolean;
+	readonly meta: JsonValue | undefined;
+	readonly expect: Expectation | undefined;
+	/** The live run that spawned it. */
+	readonly parent: {
+		readonly live: LiveRun;
+		readonly attached: boolean;
+	} | null;
+}
+
 export class Intake<Input, Output, Meta> {
 	readonly #engine: Engine<Meta>;
 	readonly #config: Config<Input, Output, Meta>;
@@ -44,6 +68,7 @@ export class Intake<Input, Output, Meta> {
 	readonly #entrance: Entrance;
 	readonly #receipts: Receipts<Output>;
 	#handles = new WeakMap<LiveRun, AdmittedHandle<Meta>>();
+	readonly #doors: Doors<Meta>;
 
 	constructor(
 		engine: Engine<Meta>,
@@ -57,6 +82,15 @@ export class Intake<Input, Output, Meta> {
 		this.#reports = reports;
 		this.#entrance = entrance;
 		this.#receipts = receipts;
+		this.#doors = {
+			engine,
+			spawn: (live, ...message) => this.spawn(live, ...message),
+		};
+	}
+
+	/** What the handle of a run acts through. */
+	get doors(): Doors<Meta> {
+		return this.#doors;
 	}
 
 	async send(
@@ -65,81 +99,159 @@ export class Intake<Input, Output, Meta> {
 		how?: SendOptions<Meta>,
 	): Promise<SendReceipt<Output>> {
 		const engine = this.#engine;
-		const { schemas, execute, capacity } = this.#config;
 		engine.mustBeOpen("send");
 		checkName(sessionKey, "sessionKey");
 		const options = checkOptions(how);
-		if (!execute)
-			throw invalid(
-				"send needs a runtime with `execute`; a host that runs its agent itself uses admit",
-			);
+		this.#mustExecute("send");
 		const named = checkOptionalName(options.messageId, "messageId");
 		const mode =
 			options.overlap === undefined
-				? this.#config.overlap
+				? null
 				: checkChoice(options.overlap, "overlap", overlapModes);
+		const resets = checkFlag(options.reset, "reset");
 		const expect = checkExpectation(options.expect);
-		const input = checkJson(given, "input");
-		const seen = schemas && checkSchema(schemas.input, input, "input");
+		const { input, seen } = this.#checkInput(given);
 		const fields =
 			options.meta === undefined ? undefined : this.#config.meta(options.meta);
 		const checked = seen instanceof Promise ? seen.then(() => fields) : fields;
-		return this.#entrance.pass(sessionKey, checked, (meta) =>
+		const enter = (meta: JsonValue | undefined) =>
 			this.#accept(sessionKey, {
 				named,
 				input,
 				mode,
-				capacity,
+				resets,
 				meta,
 				expect,
+				parent: null,
+			});
+		// What resets waits for no message that its schema cannot decide on (RQ-08).
+		return resets
+			? this.#entrance.overtake(sessionKey, checked, enter)
+			: this.#entrance.pass(sessionKey, checked, enter);
+	}
+
+	/** A message of a live run to another session: its child. */
+	async spawn(
+		live: LiveRun,
+		sessionKey: string,
+		given: JsonValue,
+		how?: { messageId?: string; attached?: boolean },
+	): Promise<SendReceipt<Output>> {
+		const engine = this.#engine;
+		engine.mustBeOpen("spawn");
+		checkName(sessionKey, "sessionKey");
+		const options = checkOptions(how);
+		this.#mustExecute("spawn");
+		const named = checkOptionalName(options.messageId, "messageId");
+		const attached =
+			options.attached === undefined || checkFlag(options.attached, "attached");
+		const { runId, sessionKey: own } = live.ticket;
+		if (sessionKey === own)
+			throw invalid(
+				`sessionKey is ${shown(sessionKey)}, the session of run ${shown(runId)} itself; a child needs another one, a message of its own goes by send`,
+			);
+		if (attached && live.run.ancestors.includes(sessionKey))
+			throw invalid(
+				`sessionKey is ${shown(sessionKey)}, whose run waits for run ${shown(runId)}: each would wait for the other; spawn it with attached: false`,
+			);
+		const { input, seen } = this.#checkInput(given);
+		return this.#entrance.pass(sessionKey, seen, () =>
+			this.#accept(sessionKey, {
+				named,
+				input,
+				mode: "enqueue",
+				resets: false,
+				meta: undefined,
+				expect: undefined,
+				parent: { live, attached },
 			}),
 		);
 	}
 
-	#accept(
-		sessionKey: string,
-		message: {
-			readonly named: string | undefined;
-			readonly input: JsonValue;
-			readonly mode: OverlapMode;
-			readonly capacity: number;
-			readonly meta: JsonValue | undefined;
-			readonly expect: Expectation | undefined;
-		},
-	): Promise<SendReceipt<Output>> {
+	#mustExecute(call: string): void {
+		if (!this.#config.execute)
+			throw invalid(
+				`${call} needs a runtime with \`execute\`; a host that runs its agent itself uses admit`,
+			);
+	}
+
+	#checkInput(given: unknown) {
+		const { schemas } = this.#config;
+		const input = checkJson(given, "input");
+		const seen = schemas
+			? checkSchema(schemas.input, input, "input")
+			: undefined;
+		return { input, seen };
+	}
+
+	#accept(sessionKey: string, message: Arriving): Promise<SendReceipt<Output>> {
 		const engine = this.#engine;
-		const { named, input, ...parts } = message;
+		const { named, input, mode, resets, expect, meta } = message;
 		const messageId = named ?? risingId();
 		let known: StoredMessage | null = null;
+		let policy: Overlap | null = null;
+		let parent: ChildOf | null = null;
+		let isUnknown = () => {};
 		return new Promise((resolve, reject) => {
 			engine.post(sessionKey, {
 				intake: true,
-				...(named === undefined
+				heals: resets,
+				...(named === undefined && !message.parent
 					? {}
 					: {
-							prepare: (session: LiveSession) => {
-								known = session.uncommittedMessages.get(messageId) ?? null;
-								if (known) return undefined;
-								return engine.store
-									.message(sessionKey, messageId)
-									.then((found) => {
-										known = found;
-									});
+							prepare: async (session: LiveSession) => {
+								await this.#awake(message.parent);
+								if (named === undefined) return;
+								known =
+									session.uncommittedMessages.get(messageId) ??
+									(await engine.store.message(sessionKey, messageId));
 							},
 						}),
+				expires: () => known === null && !resets,
+				...(resets
+					? {
+							first: ({ facts }: LiveSession) => {
+								if (known) return null;
+								engine.mustBeOpen("send");
+								policy = this.#policy(facts, messageId, input, mode);
+								return this.#resetBefore(facts, expect);
+							},
+						}
+					: {}),
 				event: ({ facts }) => {
 					if (known) return null;
 					// Whatever came in between: a closing runtime takes no further message.
 					engine.mustBeOpen("send");
+					policy ??= this.#policy(facts, messageId, input, mode);
+					parent = message.parent && this.#childOf(message.parent);
+					const at = engine.now();
 					return {
 						type: "message",
-						at: engine.now(),
-						grant: engine.grant(facts, true),
+						at,
+						grant: engine.grant(facts, { parent }),
 						messageId,
 						input,
+						policy,
+						front: resets ? "reset" : null,
+						parent,
+						deadline: at + this.#config.graceMs,
 						sessionId: this.#firstSessionId(facts),
-						...parts,
+						meta,
+						// What the session before a reset had to meet, the one after it need not.
+						expect: resets ? undefined : expect,
 					};
+				},
+				amend: ({ reply }) => {
+					if (reply?.result !== "done" || !parent?.attached) return;
+					// From the decision on the parent's stop must find it, committed or not.
+					const settled = this.#receipts.follow(sessionKey, messageId);
+					const gone = Promise.withResolvers<void>();
+					isUnknown = gone.resolve;
+					engine.children.add(parent.run, {
+						sessionKey,
+						messageId,
+						settled: Promise.race([settled, gone.promise]),
+					});
 				},
 				committed: (turn) => {
 					if (known) {
@@ -150,9 +262,81 @@ export class Intake<Input, Output, Meta> {
 					if (refused) reject(refused);
 					else resolve(this.#receipt(turn, messageId));
 				},
-				failed: reject,
+				failed: (error) => {
+					isUnknown();
+					reject(error);
+				},
 			});
 		});
+	}
+
+	/** What a message gets by the runtime's policy; its own mode overrules that of the policy. */
+	#policy(
+		facts: SessionFacts,
+		messageId: string,
+		input: JsonValue,
+		mode: OverlapMode | null,
+	): Overlap {
+		const { overlap } = this.#config;
+		const { generation } = facts;
+		const acceptedAt = this.#engine.now();
+		let policy: Overlap;
+		try {
+			policy = overlap(rowOf(facts), {
+				messageId,
+				input: copied(input),
+				acceptedAt,
+				generation,
+			});
+		} catch (error) {
+			if (error instanceof TurnkeeperError) throw error;
+			throw new TurnkeeperError(
+				"INVALID_ARGUMENT",
+				`options.overlap threw for message ${shown(messageId)}: ${errorText(error)}; it must return a mode or a policy`,
+				{ cause: error },
+			);
+		}
+		return mode === null ? policy : { ...policy, mode };
+	}
+
+	#resetBefore(
+		facts: SessionFacts,
+		expect: Expectation | undefined,
+	): SessionEvent {
+		const engine = this.#engine;
+		const at = engine.now();
+		const reset = engine.resetOf(facts, {
+			cause: "reset",
+			at,
+			reason: null,
+			deadline: at + this.#config.graceMs,
+			queued: "keep",
+			expect,
+		});
+		// What is taken next is the message that comes with it.
+		return { ...reset, grant: null };
+	}
+
+	/** A parent whose actor was dropped by a failed commit is read again, so that its word can be had at once. */
+	async #awake(parent: Arriving["parent"]): Promise<void> {
+		if (!parent) return;
+		const { sessionKey } = parent.live.ticket;
+		if (!this.#engine.directory.find(sessionKey)?.actor)
+			await this.#engine.touch(sessionKey);
+	}
+
+	/** The link of a child to its parent. Both sessions are of this process, so that its word counts at this moment. */
+	#childOf({ live, attached }: NonNullable<Arriving["parent"]>): ChildOf {
+		const { ticket } = live;
+		const session = this.#engine.directory.find(ticket.sessionKey);
+		const run = session?.actor ? session.facts.run : null;
+		if (live.isAborted || !run || run.stop || !ownsRun(run, ticket))
+			throw staleRun(ticket);
+		return {
+			run: ticket,
+			attached,
+			ancestors: attached ? [...run.ancestors, ticket.sessionKey] : [],
+		};
 	}
 
 	async admit(
@@ -166,11 +350,22 @@ export class Intake<Input, Output, Meta> {
 		const named = checkOptionalName(options.runId, "runId");
 		const givenSessionId =
 			checkOptionalName(options.sessionId, "sessionId") ?? null;
+		const leaseMs =
+			options.leaseMs === undefined
+				? null
+				: checkCount(options.leaseMs, "leaseMs");
 		const expect = checkExpectation(options.expect);
 		const checked =
 			options.meta === undefined ? undefined : this.#config.meta(options.meta);
 		return this.#entrance.pass(sessionKey, checked, (meta) =>
-			this.#admit(sessionKey, { named, givenSessionId, reserve, meta, expect }),
+			this.#admit(sessionKey, {
+				named,
+				givenSessionId,
+				reserve,
+				leaseMs,
+				meta,
+				expect,
+			}),
 		);
 	}
 
@@ -180,6 +375,7 @@ export class Intake<Input, Output, Meta> {
 			readonly named: string | undefined;
 			readonly givenSessionId: string | null;
 			readonly reserve: boolean;
+			readonly leaseMs: number | null;
 			readonly meta: JsonValue | undefined;
 			readonly expect: Expectation | undefined;
 		},
@@ -199,6 +395,7 @@ export class Intake<Input, Output, Meta> {
 									attempt = next;
 								}),
 						}),
+				expires: () => true,
 				event: ({ facts }) => {
 					engine.mustBeOpen("admit");
 					return {
@@ -233,11 +430,12 @@ export class Intake<Input, Output, Meta> {
 	}
 
 	#handle(run: RunFacts, turn: Turn): AdmittedHandle<Meta> {
-		const live = this.#engine.registry.enter(run);
+		const live = this.#engine.enter(run);
 		live.facts ??= turn.after;
+		this.#engine.alive(live);
 		const known = this.#handles.get(live);
 		if (known) return known;
-		const handle = new AdmittedHandle(this.#engine, live, this.#reports);
+		const handle = new AdmittedHandle<Meta>(this.#doors, live, this.#reports);
 		this.#handles.set(live, handle);
 		return handle;
 	}
@@ -267,8 +465,11 @@ export class Intake<Input, Output, Meta> {
 		const taken = turn.start?.messages.some(
 			(message) => message.messageId === messageId,
 		);
+		const steers = turn.messages.some(
+			(message) => message.messageId === messageId && message.steers !== null,
+		);
 		return {
-			disposition: taken ? "started" : "queued",
+			disposition: taken ? "started" : steers ? "steered" : "queued",
 			messageId,
 			ticket: taken && turn.start ? ticketOf(turn.start.run) : null,
 			// Made when somebody looks: most hosts do not.
@@ -298,7 +499,7 @@ export class Intake<Input, Output, Meta> {
 		const { messageId, run } = known;
 		if (
 			known.kind === "reset" ||
-			!isDeepStrictEqual(plain(known.input), plain(input))
+			(!known.edited && !isDeepStrictEqual(plain(known.input), plain(input)))
 		)
 			throw invalid(
 				`messageId ${shown(messageId)} was used before on session ${shown(known.run?.sessionKey ?? turn.session.key)} for ${known.kind === "reset" ? "a reset" : "another input"}; a new message needs a new id`,

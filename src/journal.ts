@@ -6,7 +6,7 @@
 import { errorText, TurnkeeperError } from "./errors.ts";
 import type { LiveSession } from "./session.ts";
 import type { OpenStore, SessionWrite, StoredRefusal } from "./store.ts";
-import { changesSession, type Turn } from "./turn.ts";
+import { changesSession, notesOf, type Turn } from "./turn.ts";
 
 export interface JournalHost {
 	/** These turns hold, in the order in which they were made. */
@@ -271,7 +271,7 @@ export class Journal {
 			const { session } = turn;
 			session.pending -= 1;
 			session.committed = turn.after;
-			for (const message of turn.messages)
+			for (const message of notesOf(turn))
 				if (session.uncommittedMessages.get(message.messageId) === message)
 					session.uncommittedMessages.delete(message.messageId);
 		}
@@ -317,15 +317,26 @@ function write(
 		facts: last.after === first.before ? null : last.after,
 	};
 	if (turns.length === 1) {
-		const { runs, generations, messages, purgeBefore } = first;
-		return { ...base, runs, generations, messages, purgeBefore };
+		const { runs, generations, entries, hides, purgeBefore } = first;
+		const messages = notesOf(first);
+		return {
+			...base,
+			runs,
+			generations,
+			messages,
+			entries,
+			hides,
+			purgeBefore,
+		};
 	}
 	const purges = turns.map((turn) => turn.purgeBefore ?? 0);
 	return {
 		...base,
 		runs: turns.flatMap((turn) => turn.runs),
 		generations: turns.flatMap((turn) => turn.generations),
-		messages: turns.flatMap((turn) => turn.messages),
+		messages: turns.flatMap(notesOf),
+		entries: turns.flatMap((turn) => turn.entries),
+		hides: turns.flatMap((turn) => turn.hides),
 		purgeBefore: Math.max(...purges) || null,
 	};
 }

@@ -6,19 +6,24 @@ import type {
 	ArchivedGeneration,
 	RowFacts,
 	SessionFacts,
+	StoredEntry,
+	TranscriptEntry,
 } from "../machines/facts.ts";
-import { statusOf } from "../machines/facts.ts";
+import { isDraining, statusOf } from "../machines/facts.ts";
 import type { RunFacts } from "../machines/run.ts";
-import { invalid, shown } from "./arguments.ts";
+import { checkCount, invalid, shown } from "./arguments.ts";
 import { TurnkeeperError } from "./errors.ts";
-import { limitOf, numbersIn, pageOf } from "./page.ts";
+import { byOrder, limitOf, numbersIn, pageOf, shownEntry } from "./page.ts";
 import {
 	type Batch,
+	type HiddenRun,
 	type ListQuery,
 	type LoadedSession,
 	type OpenStore,
 	type Page,
 	type PageQuery,
+	type Pruned,
+	type PruneRule,
 	queuedOf,
 	type SessionStore,
 	type SessionWrite,
@@ -26,6 +31,7 @@ import {
 	type StoredRefusal,
 	type StoreReader,
 	storable,
+	type TranscriptQuery,
 	VersionConflict,
 } from "./store.ts";
 
@@ -67,6 +73,16 @@ interface Session {
 	readonly queue: Map<string, StoredMessage>;
 	readonly generations: Map<number, ArchivedGeneration>;
 	runs: Kept<RunFacts>[];
+	/** By generation, each by `seq`. */
+	readonly entries: Map<number, StoredEntry[]>;
+	/** The `seq` of the newest entry that was ever written. */
+	newestSeq: number;
+}
+
+/** A message that a rule covers, if it is still there. */
+interface OldMessage {
+	readonly session: Session;
+	readonly message: StoredMessage;
 }
 
 /** Something with its place in the order of first writes. */
@@ -75,12 +91,19 @@ interface Kept<Item> {
 	item: Item;
 }
 
+/** How many records a call may still erase. */
+interface Budget {
+	left: number;
+}
+
 class Data {
 	readonly sessions = new Map<string, Session>();
 	readonly runsById = new Map<string, Kept<RunFacts>[]>();
 	readonly refusals = new Map<string, Kept<StoredRefusal>>();
 	#keys: readonly string[] | null = [];
 	#count = 0;
+	/** What was found to be old and has not been looked at since, the oldest last: so that many small steps look through all once. */
+	#old: OldMessage[] = [];
 
 	/** All keys in the order of code points, which is that of any store that holds UTF-8. */
 	get keys(): readonly string[] {
@@ -117,6 +140,8 @@ class Data {
 					queue: new Map(),
 					generations: new Map(),
 					runs: [],
+					entries: new Map(),
+					newestSeq: 0,
 				};
 				this.sessions.set(sessionKey, session);
 				this.#keys = null;
@@ -133,6 +158,8 @@ class Data {
 		for (const run of write.runs) this.#file(session, run);
 		for (const ended of write.generations)
 			session.generations.set(ended.generation, ended);
+		for (const entry of write.entries) this.#append(session, entry);
+		for (const run of write.hides) this.#hide(session, run);
 		if (purgeBefore !== null) this.#purge(sessionKey, session, purgeBefore);
 	}
 
@@ -151,22 +178,152 @@ class Data {
 		this.runsById.set(run.runId, [...named, kept]);
 	}
 
+	/** An entry that is not newer than the newest of the key is there already. */
+	#append(session: Session, entry: StoredEntry): void {
+		const { generation, seq } = entry;
+		if (seq <= session.newestSeq) return;
+		session.newestSeq = seq;
+		const own = session.entries.get(generation);
+		if (own) own.push(entry);
+		else session.entries.set(generation, [entry]);
+	}
+
+	/** Runs of a generation come one after the other: the entries of the one that is hidden are the newest. */
+	#hide(session: Session, { generation, runId, attempt }: HiddenRun): void {
+		const own = session.entries.get(generation) ?? [];
+		for (let i = own.length - 1; i >= 0; i--) {
+			const entry = own[i] as StoredEntry;
+			if (entry.runId !== runId || entry.attempt !== attempt) return;
+			if (!entry.hidden) own[i] = { ...entry, hidden: true };
+		}
+	}
+
 	#purge(sessionKey: string, session: Session, before: number): void {
 		for (const [id, message] of session.messages)
 			if (message.generation < before && message.fate !== "queued")
 				session.messages.delete(id);
 		for (const generation of session.generations.keys())
 			if (generation < before) session.generations.delete(generation);
-		const erased = session.runs.filter(({ item }) => item.generation < before);
-		session.runs = session.runs.filter(({ item }) => item.generation >= before);
+		for (const generation of session.entries.keys())
+			if (generation < before) session.entries.delete(generation);
+		this.#eraseRuns(
+			session,
+			session.runs.filter(({ item }) => item.generation < before),
+		);
+		for (const [id, { item }] of this.refusals)
+			if (item.sessionKey === sessionKey) this.refusals.delete(id);
+	}
+
+	#eraseRuns(session: Session, erased: readonly Kept<RunFacts>[]): void {
+		if (erased.length === 0) return;
+		const gone = new Set(erased);
+		session.runs = session.runs.filter((one) => !gone.has(one));
 		for (const kept of erased) {
 			const { runId } = kept.item;
 			const left = this.runsById.get(runId)?.filter((one) => one !== kept);
 			if (left && left.length > 0) this.runsById.set(runId, left);
 			else this.runsById.delete(runId);
 		}
-		for (const [id, { item }] of this.refusals)
-			if (item.sessionKey === sessionKey) this.refusals.delete(id);
+	}
+
+	prune(rule: PruneRule, limit: number): Pruned {
+		const budget = { left: checkCount(limit, "limit") };
+		const more =
+			rule.of === "messages"
+				? this.#pruneMessages(rule.acceptedBefore, budget)
+				: rule.of === "refusals"
+					? this.#pruneRefusals(rule.keep, budget)
+					: this.#pruneGenerations(rule, budget);
+		return { erased: limit - budget.left, more };
+	}
+
+	#pruneMessages(acceptedBefore: number, budget: Budget): boolean {
+		for (;;) {
+			const next = this.#nextOld(acceptedBefore);
+			if (!next) return false;
+			if (budget.left === 0) return true;
+			next.session.messages.delete(next.message.messageId);
+			budget.left -= 1;
+		}
+	}
+
+	#nextOld(acceptedBefore: number): OldMessage | undefined {
+		const isLeft = ({ session, message }: OldMessage) =>
+			message.acceptedAt < acceptedBefore &&
+			session.messages.get(message.messageId) === message;
+		while (this.#old.length > 0) {
+			const last = this.#old.at(-1) as OldMessage;
+			if (isLeft(last)) return last;
+			this.#old.pop();
+		}
+		for (const session of this.sessions.values())
+			for (const message of session.messages.values())
+				if (message.fate !== "queued" && message.acceptedAt < acceptedBefore)
+					this.#old.push({ session, message });
+		this.#old.sort((a, b) => b.message.acceptedAt - a.message.acceptedAt);
+		return this.#old.at(-1);
+	}
+
+	#pruneGenerations(
+		rule: PruneRule & { readonly of: "generations" },
+		budget: Budget,
+	): boolean {
+		for (const { session, generation } of this.#ended(rule)) {
+			if (budget.left === 0) return true;
+			const entries = session.entries.get(generation) ?? [];
+			const erased = entries.splice(-Math.min(budget.left, entries.length));
+			budget.left -= erased.length;
+			if (entries.length > 0) return true;
+			session.entries.delete(generation);
+			const runs = session.runs.filter(
+				({ item }) => item.generation === generation,
+			);
+			const old = runs.slice(Math.max(0, runs.length - budget.left));
+			this.#eraseRuns(session, old);
+			budget.left -= old.length;
+			if (old.length < runs.length) return true;
+			if (!session.generations.has(generation)) continue;
+			if (budget.left === 0) return true;
+			session.generations.delete(generation);
+			budget.left -= 1;
+		}
+		return false;
+	}
+
+	/** The generations that a rule covers, the oldest first; those without an archive record only by their key. */
+	#ended(
+		rule: PruneRule & { readonly of: "generations" },
+	): { session: Session; generation: number }[] {
+		if ("sessionKey" in rule) {
+			const session = this.sessions.get(rule.sessionKey);
+			if (!session) return [];
+			const known = new Set([
+				...session.generations.keys(),
+				...session.entries.keys(),
+				...session.runs.map(({ item }) => item.generation),
+			]);
+			return [...known]
+				.filter((one) => one < rule.before && !isKept(session, one))
+				.sort((a, b) => a - b)
+				.map((generation) => ({ session, generation }));
+		}
+		const found: { session: Session; generation: number; endedAt: number }[] =
+			[];
+		for (const session of this.sessions.values())
+			for (const { generation, endedAt } of session.generations.values())
+				if (endedAt < rule.endedBefore && !isKept(session, generation))
+					found.push({ session, generation, endedAt });
+		return found.sort((a, b) => a.endedAt - b.endedAt);
+	}
+
+	#pruneRefusals(keep: number, budget: Budget): boolean {
+		for (const id of this.refusals.keys()) {
+			if (this.refusals.size <= keep) break;
+			if (budget.left === 0) return true;
+			this.refusals.delete(id);
+			budget.left -= 1;
+		}
+		return false;
 	}
 }
 
@@ -190,9 +347,7 @@ class MemoryReader implements StoreReader {
 	async load(sessionKey: string): Promise<LoadedSession | null> {
 		const session = this.data.sessions.get(sessionKey);
 		if (!session) return null;
-		const queue = [...session.queue.values()]
-			.sort((a, b) => a.seq - b.seq)
-			.map(queuedOf);
+		const queue = [...session.queue.values()].sort(byOrder).map(queuedOf);
 		return { facts: factsOf(session), queue };
 	}
 
@@ -274,6 +429,37 @@ class MemoryReader implements StoreReader {
 		return { ...page, items: page.items.map(({ item }) => item) };
 	}
 
+	async transcript(
+		sessionKey: string,
+		query: TranscriptQuery,
+	): Promise<Page<TranscriptEntry>> {
+		const limit = limitOf(query);
+		const { sessionId } = query;
+		const [last, before] = numbersIn(query.cursor, 2) ?? [];
+		const entries: ReadonlyMap<number, readonly StoredEntry[]> =
+			this.data.sessions.get(sessionKey)?.entries ?? new Map();
+		const found: StoredEntry[] = [];
+		for (const generation of [...entries.keys()].sort((a, b) => b - a)) {
+			if (query.generation !== undefined && generation !== query.generation)
+				continue;
+			if (last !== undefined && generation > last) continue;
+			const own = entries.get(generation) ?? [];
+			let i =
+				generation === last ? placeOfSeq(own, before as number) : own.length;
+			while (--i >= 0 && found.length <= limit) {
+				const entry = own[i] as StoredEntry;
+				if (
+					!entry.hidden &&
+					(sessionId === undefined || entry.sessionId === sessionId)
+				)
+					found.push(entry);
+			}
+			if (found.length > limit) break;
+		}
+		const page = pageOf(found, limit, (one) => `${one.generation}.${one.seq}`);
+		return { ...page, items: page.items.map(shownEntry) };
+	}
+
 	async refusals(
 		query: PageQuery & { readonly sessionKey?: string | undefined },
 	): Promise<Page<StoredRefusal>> {
@@ -316,11 +502,15 @@ class MemoryOwner extends MemoryReader implements OpenStore {
 		this.data.commit(batch);
 	}
 
+	async prune(rule: PruneRule, limit: number): Promise<Pruned> {
+		return this.data.prune(rule, limit);
+	}
+
 	async unsettled(query: PageQuery): Promise<Page<string>> {
 		const limit = limitOf(query);
 		const found: string[] = [];
 		for (const [key, { row, queue }] of this.sessionsAfter(query.cursor)) {
-			if (!row.run && row.draining.length === 0 && queue.size === 0) continue;
+			if (!row.run && !isDraining(row) && queue.size === 0) continue;
 			found.push(key);
 			if (found.length > limit) break;
 		}
@@ -353,11 +543,36 @@ function check(batch: Batch, sessions: ReadonlyMap<string, Session>): void {
 		storable(sessionKey);
 		for (const { runId } of write.runs) storable(runId);
 		for (const { messageId } of write.messages) storable(messageId);
+		for (const { runId, sessionId } of write.entries) {
+			storable(runId);
+			storable(sessionId);
+		}
 	}
 }
 
 function factsOf({ row, queue }: Session): RowFacts {
 	return { ...row, queued: queue.size };
+}
+
+/** Whether a generation may not be erased: the current one, and those that drain. */
+function isKept({ row }: Session, generation: number): boolean {
+	return (
+		generation === row.generation ||
+		row.draining.some(({ ended }) => ended.generation === generation) ||
+		row.closing.some((one) => one.generation === generation)
+	);
+}
+
+/** How many entries come before a `seq`. */
+function placeOfSeq(entries: readonly StoredEntry[], seq: number): number {
+	let low = 0;
+	let high = entries.length;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if ((entries[middle] as StoredEntry).seq < seq) low = middle + 1;
+		else high = middle;
+	}
+	return low;
 }
 
 /** Where a run stands in its session: generation, then first write. */

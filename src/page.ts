@@ -1,4 +1,12 @@
-/** Owns what a page is: its limit, its cursor, and the one row too many that tells whether there is another. Never reads a store. */
+/**
+ * Owns what a page is: its limit, its cursor, how what is on it is ordered and shown, and the one row too many that tells whether there
+ * is another. Never reads a store.
+ */
+import type {
+	QueuedMessage,
+	StoredEntry,
+	TranscriptEntry,
+} from "../machines/facts.ts";
 import { invalid, shown } from "./arguments.ts";
 import type { Page, PageQuery } from "./store.ts";
 
@@ -46,4 +54,18 @@ export function pageOf<Item>(
 	if (found.length <= limit) return { items: found, cursor: null };
 	const items = found.slice(0, limit);
 	return { items, cursor: cursorAt(items.at(-1) as Item) };
+}
+
+/** The order of a line: as it is given, then by arrival. */
+export function byOrder(
+	a: Pick<QueuedMessage, "order" | "seq">,
+	b: Pick<QueuedMessage, "order" | "seq">,
+): number {
+	return a.order - b.order || a.seq - b.seq;
+}
+
+/** A stored entry as readers see it. */
+export function shownEntry(stored: StoredEntry): TranscriptEntry {
+	const { attempt: _attempt, hidden: _hidden, ...shown } = stored;
+	return shown;
 }

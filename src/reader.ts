@@ -3,11 +3,13 @@
  * The runtime reads through it, and so does the command line beside a running host.
  */
 import {
+	type ArchivedGeneration,
 	type EndedGeneration,
 	type RowFacts,
 	rowOf,
 	type SessionFacts,
 	type SessionRow,
+	type TranscriptEntry,
 } from "../machines/facts.ts";
 import type { Refusal } from "../machines/report.ts";
 import { type RunFacts, type RunRecord, runRecordOf } from "../machines/run.ts";
@@ -28,12 +30,20 @@ import type {
 	PageQuery,
 	StoredRefusal,
 	StoreReader,
+	TranscriptQuery,
 } from "./store.ts";
 
 /** Runs that an ended generation carries with it; `runs()` pages through all. */
 export const runsInArchive = 100;
 
-const statuses = ["idle", "running", "resetting", "ended", "failed"] as const;
+const statuses = [
+	"idle",
+	"running",
+	"waiting",
+	"resetting",
+	"ended",
+	"failed",
+] as const;
 
 export async function readRow<Meta>(
 	store: StoreReader,
@@ -67,20 +77,50 @@ export async function readArchive<Meta>(
 	const unsettled = await unsettledOf(store, sessionKey);
 	const page = await store.generations(sessionKey, query);
 	const items: EndedGeneration<Meta>[] = [];
-	for (const ended of page.items) {
-		const { generation } = ended;
-		const kept = await store.runs(sessionKey, {
-			generation,
-			limit: runsInArchive,
-		});
-		items.push({
-			...(ended as EndedGeneration<Meta>),
-			runs: newestFirst(unsettled, kept.items, generation)
-				.slice(0, runsInArchive)
-				.map(runRecordOf),
-		});
-	}
+	for (const ended of page.items)
+		items.push(await withRuns<Meta>(store, ended, unsettled));
 	return { items, cursor: page.cursor };
+}
+
+/** One generation that ended, or null. */
+export async function readEnded<Meta>(
+	store: StoreReader,
+	sessionKey: string,
+	generation: number,
+): Promise<EndedGeneration<Meta> | null> {
+	const ended = await store.generation(sessionKey, generation);
+	if (!ended) return null;
+	return withRuns(store, ended, await unsettledOf(store, sessionKey));
+}
+
+async function withRuns<Meta>(
+	store: StoreReader,
+	ended: ArchivedGeneration,
+	unsettled: readonly RunFacts[],
+): Promise<EndedGeneration<Meta>> {
+	const { sessionKey, generation } = ended;
+	const kept = await store.runs(sessionKey, {
+		generation,
+		limit: runsInArchive,
+	});
+	return {
+		...(ended as ArchivedGeneration<Meta>),
+		runs: newestFirst(unsettled, kept.items, generation)
+			.slice(0, runsInArchive)
+			.map(runRecordOf),
+	};
+}
+
+export async function readTranscript(
+	store: StoreReader,
+	sessionKey: string,
+	given?: TranscriptQuery,
+): Promise<Page<TranscriptEntry>> {
+	const query = checkPage(given);
+	if (query.generation !== undefined)
+		checkCount(query.generation, "generation");
+	checkOptionalName(query.sessionId, "sessionId");
+	return store.transcript(sessionKey, query);
 }
 
 /**

@@ -2,7 +2,7 @@
  * Owns the live things of runs: signal, executor, grace timer, and the handle that the host holds, by ticket. A run stays here until
  * the commit that settled it, whatever becomes of its session's actor. Never decides how a run ends.
  */
-import type { SessionFacts } from "../machines/facts.ts";
+import type { QueuedMessage, SessionFacts } from "../machines/facts.ts";
 import { type RunFacts, type RunStop, ticketOf } from "../machines/run.ts";
 import {
 	type RunTicket,
@@ -12,7 +12,19 @@ import {
 import type { Clock } from "./clock.ts";
 import { RunAborted } from "./errors.ts";
 
-/** What lives of one run: its signal, its timer, the facts it last saw. */
+/** Something that lives with a run. Told of it in this order; all of it is optional. */
+export interface Owned {
+	/** What was committed of the run and its session since. */
+	see?(run: RunFacts, facts: SessionFacts): void;
+	/** The run was told to stop. */
+	stop?(reason: Error): void;
+	/** Its executor came to its end. */
+	returned?(): void;
+	/** The run is over, or out of this process's hands. */
+	release?(): void;
+}
+
+/** What lives of one run: its signal, its timer, the facts it last saw, and all that it owns in this process. */
 export class LiveRun {
 	readonly driver: RunFacts["driver"];
 	/** As last committed; its session id may have moved on. */
@@ -26,7 +38,23 @@ export class LiveRun {
 	facts: SessionFacts | null = null;
 	timer: unknown = null;
 	deadline = Number.POSITIVE_INFINITY;
-	#reason: unknown = null;
+	/** Its times run. */
+	isEntered = false;
+	/** Its executor came to its end: it takes no further message. */
+	isReturned = false;
+	/** What it has been given to work on. */
+	messages: readonly QueuedMessage[] = none;
+	/** What it took while it ran and may not have looked at. */
+	unread: readonly QueuedMessage[] = none;
+	/** What its end waits for. */
+	readonly pending = new Set<Promise<unknown>>();
+	/** Its last sign of life, if it has a lease. */
+	seenAt = 0;
+	#reason: Error | null = null;
+	#owned: Set<Owned> | null = null;
+	#scope: AsyncDisposableStack | null = null;
+	#disposed: Promise<void> | null = null;
+	#isReleased = false;
 	/** Made when somebody asks: most runs never look at their signal. */
 	#controller: AbortController | null = null;
 
@@ -37,11 +65,59 @@ export class LiveRun {
 	}
 
 	/** What was committed of it since. */
-	see(run: RunFacts): void {
-		if (run === this.run) return;
-		this.run = run;
-		if (run.sessionIds.at(-1) !== this.ticket.sessionId)
-			this.ticket = ticketOf(run);
+	see(run: RunFacts, facts?: SessionFacts): void {
+		if (run !== this.run) {
+			this.run = run;
+			if (run.sessionIds.at(-1) !== this.ticket.sessionId)
+				this.ticket = ticketOf(run);
+		}
+		if (facts && this.#owned)
+			for (const one of [...this.#owned]) one.see?.(run, facts);
+	}
+
+	/** Ties something to this run: it is stopped and released with it, at once if that has been. */
+	own(thing: Owned): void {
+		if (this.#reason) thing.stop?.(this.#reason);
+		if (this.#isReleased) {
+			thing.release?.();
+			return;
+		}
+		this.#owned ??= new Set();
+		this.#owned.add(thing);
+	}
+
+	disown(thing: Owned): void {
+		this.#owned?.delete(thing);
+	}
+
+	/** Ends what it owns in this process. What is in its scope is disposed, exactly once, whoever asks. */
+	release(): void {
+		if (this.#isReleased) return;
+		this.#isReleased = true;
+		for (const one of this.#owned ?? []) one.release?.();
+		this.#owned = null;
+	}
+
+	/** Its executor came to its end. */
+	return(): void {
+		this.isReturned = true;
+		for (const one of [...(this.#owned ?? [])]) one.returned?.();
+	}
+
+	get scope(): AsyncDisposableStack {
+		if (!this.#scope) {
+			this.#scope = new AsyncDisposableStack();
+			// What comes after the end is told so by the stack itself.
+			if (this.#isReleased) void this.dispose();
+		}
+		return this.#scope;
+	}
+
+	/** Null if nothing was ever put into its scope. */
+	dispose(): Promise<void> | null {
+		if (!this.#scope) return null;
+		this.#disposed ??= this.#scope.disposeAsync();
+		return this.#disposed;
 	}
 
 	get signal(): AbortSignal {
@@ -61,6 +137,7 @@ export class LiveRun {
 		if (this.isAborted) return;
 		this.#reason = reason;
 		this.#controller?.abort(reason);
+		for (const one of [...(this.#owned ?? [])]) one.stop?.(reason);
 	}
 
 	is(ticket: Identity): boolean {
@@ -73,6 +150,8 @@ export class LiveRun {
 		);
 	}
 }
+
+const none: readonly never[] = Object.freeze([]);
 
 type Identity = Pick<
 	RunTicket,
@@ -170,10 +249,14 @@ export class Registry {
 		}
 		if (this.#reserved.size > 0) this.#reserved.delete(ticketId(live.ticket));
 		if (cause) live.abort(new RunAborted(cause, null));
+		live.release();
 	}
 
 	clear(): void {
-		for (const live of this.all()) this.#clock.clearTimeout(live.timer);
+		for (const live of this.all()) {
+			this.#clock.clearTimeout(live.timer);
+			live.release();
+		}
 		this.#runs.clear();
 		this.#size = 0;
 		this.#reserved.clear();

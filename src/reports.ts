@@ -13,7 +13,7 @@ import {
 	type Verdict,
 } from "../machines/report.ts";
 import { type RunFacts, ticketOf } from "../machines/run.ts";
-import { checkName, shown } from "./arguments.ts";
+import { checkName, copied, shown } from "./arguments.ts";
 import type { Engine } from "./engine.ts";
 import { errorText } from "./errors.ts";
 import { risingId } from "./ids.ts";
@@ -106,6 +106,16 @@ export class Reports<Meta> {
 		});
 	}
 
+	/** A report of a live run is a sign of life, and its progress is for those who follow it. */
+	#heard({ ticket }: Verdict, report: LifecycleReport): void {
+		const { registry, progress } = this.#engine;
+		const live = ticket && registry.get(ticket);
+		if (!live) return;
+		this.#engine.alive(live);
+		if (report.phase === "progress")
+			progress.add(live.ticket, copied(report.value ?? null));
+	}
+
 	/** A verdict that needs no session's word. */
 	async #refuse(
 		sessionKey: string | null,
@@ -141,7 +151,11 @@ export class Reports<Meta> {
 					const refusal = refusalOf(turn, report, engine.now());
 					if (refusal) turn.refusals = [refusal];
 				},
-				committed: (turn) => resolve(verdictOf(turn)),
+				committed: (turn) => {
+					const verdict = verdictOf(turn);
+					if (verdict.verdict === "applied") this.#heard(verdict, report);
+					resolve(verdict);
+				},
 				failed: reject,
 			});
 		});
@@ -260,7 +274,7 @@ function mismatch(
 	};
 }
 
-const phases = ["start", "end", "error"];
+const phases = ["start", "progress", "end", "error"];
 const outcomes = ["completed", "aborted", "timeout"];
 
 /** What is wrong with a report, in a sentence, or null. */
@@ -282,6 +296,10 @@ function problemOf(report: unknown): string | null {
 	for (const name of ["generation", "attempt", "startedAt", "endedAt"])
 		if (given[name] !== undefined && !Number.isFinite(given[name]))
 			return `${name} is ${shown(given[name])}; it must be a number, or left out`;
+	if (given.phase === "progress" && given.value !== undefined) {
+		const found = notJson(given.value, "value");
+		if (found !== null) return `${found} is not JSON; progress must be`;
+	}
 	if (given.phase === "error" && typeof given.error !== "string")
 		return `error is ${shown(given.error)}; it must be the error's text`;
 	if (
@@ -318,6 +336,7 @@ function keyIn(report: unknown): string | null {
 const named = ["runId", "sessionKey", "sessionId", "generation", "attempt"];
 const fieldsOf = {
 	start: [...named, "phase", "startedAt"],
+	progress: [...named, "phase", "value"],
 	end: [...named, "phase", "outcome", "startedAt", "endedAt", "usage"],
 	error: [...named, "phase", "error", "startedAt", "endedAt", "usage"],
 } as const;
@@ -328,7 +347,7 @@ function clean(given: LifecycleReport): LifecycleReport {
 	const report: Record<string, unknown> = {};
 	for (const name of fieldsOf[given.phase])
 		if (from[name] !== undefined) report[name] = from[name];
-	if (given.phase !== "start" && given.usage) {
+	if ("usage" in given && given.usage) {
 		const { inputTokens, outputTokens } = given.usage;
 		report.usage = {
 			...(inputTokens === undefined ? {} : { inputTokens }),

@@ -13,6 +13,7 @@ import type {
 	Expectation,
 	Message,
 	SessionRow,
+	TranscriptEntry,
 } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import type { LifecycleReport, Refusal, Verdict } from "../machines/report.ts";
@@ -32,10 +33,19 @@ export interface Schemas<Input, Output, Meta> {
 	readonly meta?: StandardSchemaV1<unknown, Meta>;
 }
 
+/**
+ * What becomes of a message that arrives while its session is busy.
+ *
+ * @example { mode: "collect", debounceMs: 800 } // what is typed in one breath is answered in one run
+ */
 export interface OverlapPolicy {
 	readonly mode: OverlapMode;
-	/** Most waiting messages of one session; one more is refused with MAILBOX_FULL. Default 1000. */
+	/** Quiet window before waiting input is taken up, in ms; every message begins it anew. Default 0. */
+	readonly debounceMs?: number;
+	/** Most waiting messages of one session. Default 1000. */
 	readonly capacity?: number;
+	/** What a message gets when the line is full: MAILBOX_FULL, or the place of the oldest that waits. Default 'reject'. */
+	readonly onFull?: "reject" | "drop-oldest";
 }
 
 export interface RuntimeOptions<Input, Output, Meta> {
@@ -44,12 +54,54 @@ export interface RuntimeOptions<Input, Output, Meta> {
 	schemas?: Schemas<Input, Output, Meta>;
 	/** Executes managed runs. Leave out when the host runs its agent itself (`admit`, `report`). */
 	execute?: (run: ManagedRun<Input, Meta>) => Promise<Output> | Output;
-	/** What a message gets that arrives while the session is busy. reject: refused · enqueue: one run each, in order. Default 'enqueue'. */
-	overlap?: OverlapMode | OverlapPolicy;
+	/** For all sessions, or by session and message. Default 'enqueue'. One that throws refuses its message. */
+	overlap?:
+		| OverlapMode
+		| OverlapPolicy
+		| ((
+				row: SessionRow<Meta>,
+				message: Message<Input>,
+		  ) => OverlapMode | OverlapPolicy);
 	/** How long a stopped run may take to settle before it is abandoned, in ms. Default 5000. */
 	graceMs?: number;
+	/** A run that lives longer is stopped with outcome 'timeout'; the time that it waits (`waitFor`) does not count. Default: none. */
+	runTimeoutMs?: number;
+	/**
+	 * Most managed runs that execute at once, over all sessions; next in line by arrival. A run that waits gives its slot back, one that
+	 * is attached to another shares that one's. Default: no cap.
+	 */
+	maxConcurrentRuns?: number;
+	/**
+	 * What becomes of managed runs that were live when the last process died or closed. retry: the same run id again as the next attempt,
+	 * unless it has had `maxAttempts` (the first counts), or its message is older than `maxAgeMs`. Default { mode: 'settle' }.
+	 */
+	recovery?:
+		| { mode: "settle" }
+		| { mode: "retry"; maxAttempts: number; maxAgeMs?: number };
+	/**
+	 * Implicit reset of a session without a live run, decided when its next message is taken, or before any other write: after it rested
+	 * for `idleMs`, or when the given hour of the day has begun in that time zone since a message was last taken.
+	 *
+	 * @example { idleMs: 3_600_000, daily: { hour: 4, timeZone: "Europe/Berlin" } }
+	 */
+	expiry?: { idleMs?: number; daily?: { hour: number; timeZone: string } };
 	/** Which host fields a new generation keeps. Default: none. One that throws is logged and counts as the default. */
-	carryOver?: (meta: Meta, cause: "reset") => Meta;
+	carryOver?: (meta: Meta, cause: "reset" | "expiry") => Meta;
+	/**
+	 * After the commit that ended it, at least once, within the grace period of its drain: until it resolves the session is 'resetting'.
+	 * One that fails or takes too long is logged; it never refuses a reset.
+	 */
+	onGenerationEnded?: (ended: EndedGeneration<Meta>) => Promise<void> | void;
+	/**
+	 * What is kept: the newest ended generations of a key, ended generations up to an age, the newest refusals of all keys, message ids
+	 * (by which duplicates are told) up to an age. Default: all generations, 100,000 refusals, ids for 24 hours.
+	 */
+	retention?: {
+		generationsPerKey?: number;
+		maxAgeMs?: number;
+		refusals?: number;
+		messageIdsMs?: number;
+	};
 	/** Idle sessions leave memory after this time, in ms. Default 60_000. */
 	passivateAfterMs?: number;
 	/** Most session actors in memory while idle. Default 10_000. */
@@ -59,7 +111,7 @@ export interface RuntimeOptions<Input, Output, Meta> {
 		sessionId?(for_: {
 			sessionKey: string;
 			generation: number;
-			cause: "first" | "reset" | "rotate";
+			cause: "first" | "reset" | "expiry" | "rotate";
 		}): string;
 		/** Never the same one twice. Ids that rise with time keep the store's index small. */
 		runId?(): string;
@@ -72,6 +124,8 @@ export interface SendOptions<Meta> {
 	/** The same id again on this key is a duplicate: nothing runs twice. Default: a fresh one. */
 	messageId?: string;
 	overlap?: OverlapMode;
+	/** A new generation and this message in one commit; it stands before all that waits. `expect` is of the session before. */
+	reset?: boolean;
 	/** Replaces the host's own fields. */
 	meta?: Meta;
 	/** Checked now; generation and session id also when a reset keeps the message in line. */
@@ -84,6 +138,8 @@ export interface AdmitOptions<Meta> {
 	sessionId?: string;
 	/** A ticket that holds no slot until its start is reported. */
 	reserve?: boolean;
+	/** Silence for this long, in ms, settles it 'interrupted'; a run with a lease outlives a restart of the runtime. */
+	leaseMs?: number;
 	meta?: Meta;
 	expect?: Expectation;
 }
@@ -151,7 +207,7 @@ export interface SessionRuntime<
 		sessionKey: string,
 		options?: ResetOptions<Meta>,
 	): Promise<Answer<StopReport<Meta>, Meta>>;
-	/** Stops the live run, or the reservation that `expect.runId` names; resolves when it has settled. Default: the queue is kept. */
+	/** Stops the live run, the message that `expect.messageId` names (waiting or running), or the reservation that `expect.runId` names; resolves when it has settled. Default: the queue is kept. */
 	abort(
 		sessionKey: string,
 		options?: StopOptions,
@@ -161,6 +217,23 @@ export interface SessionRuntime<
 		sessionKey: string,
 		options?: StopOptions & { purge?: boolean },
 	): Promise<Answer<StopReport<Meta>, Meta>>;
+	/** Answers a run that waits (`Run.waitFor`). The first answer counts, later ones are 'nothing'; one for another run or an ended generation is stale. */
+	resume(
+		ticket: Pick<RunTicket, "sessionKey" | "generation" | "runId">,
+		name: string,
+		value: JsonValue,
+	): Promise<Answer<null, Meta>>;
+	/** The messages that wait. An edit of one that was taken or removed is stale, of one that is not known 'nothing'. */
+	readonly queue: {
+		list(sessionKey: string): Promise<readonly Message<Input>[]>;
+		/** Another input, or another place: before that message, or (null) at the end. */
+		update(
+			sessionKey: string,
+			messageId: string,
+			change: { input?: Input; before?: string | null },
+		): Promise<Answer<null, Meta>>;
+		remove(sessionKey: string, messageId: string): Promise<Answer<null, Meta>>;
+	};
 	/** JSON merge patch (RFC 7396) of the host's own fields. */
 	patch(
 		sessionKey: string,
@@ -188,6 +261,21 @@ export interface SessionRuntime<
 		sessionKey: string,
 		query?: PageQuery & { generation?: number },
 	): Promise<Page<RunRecord>>;
+	/** What runs appended, newest first, without what was taken back. */
+	transcript(
+		sessionKey: string,
+		query?: PageQuery & { generation?: number; sessionId?: string },
+	): Promise<Page<TranscriptEntry>>;
+	/**
+	 * Progress of a run from `from` on (default 1), numbered, so that a reader can come back; a gap is said. Ends with the run, or with the
+	 * signal. The newest 1000 values of a live run are kept in memory, and those of a run that ended for a minute.
+	 *
+	 * @example for await (const item of runtime.follow(ticket)) if ("value" in item) print(item.value);
+	 */
+	follow(
+		ticket: RunTicket,
+		options?: { from?: number; signal?: AbortSignal },
+	): AsyncIterable<ProgressItem>;
 	/** Every report that was not applied, newest first. */
 	refusals(query?: PageQuery & { sessionKey?: string }): Promise<Page<Refusal>>;
 	/** Resolves with the first committed row for which it holds. WAIT_TIMEOUT. */
@@ -227,16 +315,72 @@ export interface Run<Meta = JsonValue> {
 	readonly signal: AbortSignal;
 	/** The last committed row of the run's own generation. */
 	readonly row: SessionRow<Meta>;
+	/** For those who `follow` this run. Never throws: what is not JSON is dropped and logged. */
+	progress(value: JsonValue): void;
 	/** Adds to what this run has used. Never throws, and always counts, in the archive if need be. */
 	usage(tokens: { inputTokens?: number; outputTokens?: number }): void;
 	/** Compaction, fork: a new session id for this run and its session, same identity. STALE_RUN once it was told to stop. */
 	rotate(options?: { sessionId?: string }): Promise<RunTicket>;
+	/**
+	 * An outward effect (post a reply, call a tool that writes) under a name that is used once per run. The intent is committed before, the
+	 * result after; a later attempt gets the stored result, or runs it again under the same `idempotencyKey` where the result is not known.
+	 * The session stays busy until it ends. Its own error is passed on.
+	 *
+	 * @example await run.deliver("reply", ({ signal, idempotencyKey }) => post(text, { signal, idempotencyKey }));
+	 * @throws STALE_RUN once the run was told to stop, INVALID_ARGUMENT for a name that it has used, INVALID_INPUT for a result that is not JSON
+	 */
+	// biome-ignore lint/suspicious/noConfusingVoidType: an effect that returns nothing is one
+	deliver<T extends JsonValue | void>(
+		name: string,
+		effect: (context: {
+			signal: AbortSignal;
+			idempotencyKey: string;
+		}) => Promise<T> | T,
+	): Promise<T>;
+	/** Adds to the transcript. Works until the run settles, unless its generation has ended: STALE_RUN. */
+	append(entry: JsonValue): Promise<void>;
+	/** The newest entries (default 100) of this run's generation and session id, oldest first. */
+	transcript(query?: { limit?: number }): Promise<readonly TranscriptEntry[]>;
+	/**
+	 * Suspends until `resume` answers this name; the row says 'waiting'. The answer is kept for later attempts. Rejects with the signal's
+	 * reason when the run is told to stop.
+	 *
+	 * @example const answer = await run.waitFor<{ ok: boolean }>("approve delete", { timeoutMs: 600_000 });
+	 * @throws WAIT_TIMEOUT, STALE_RUN once the run was told to stop
+	 */
+	waitFor<T extends JsonValue>(
+		name: string,
+		options?: { timeoutMs?: number },
+	): Promise<T>;
+	/**
+	 * A message to another session, as a child of this run, always with 'enqueue'. Attached (default): stopped with this run, and when it
+	 * settles.
+	 *
+	 * @throws STALE_RUN, INVALID_ARGUMENT for its own session or that of a run that it is attached to, and as `send`
+	 */
+	spawn(
+		sessionKey: string,
+		input: JsonValue,
+		options?: { messageId?: string; attached?: boolean },
+	): Promise<SendReceipt>;
+	/** Disposed last in, first out, exactly once, when this run settles however it settles. */
+	readonly scope: AsyncDisposableStack;
 }
 
 export interface ManagedRun<Input = JsonValue, Meta = JsonValue>
 	extends Run<Meta> {
+	/** One message, or several under 'collect' or when a retried run had been steered. */
 	readonly messages: readonly Message<Input>[];
+	/** Messages that 'latest' or 'drop-oldest' passed over for this run, the newest 100 that are still known. */
+	readonly skipped: readonly Message<Input>[];
+	/** Messages that arrive during this run under 'steer'; what is never taken becomes an ordinary later message, in order. Ends when the run is told to stop. */
+	readonly steering: AsyncIterable<Message<Input>>;
 }
+
+export type ProgressItem =
+	| { readonly seq: number; readonly value: JsonValue }
+	/** What came in between is not kept any more. */
+	| { readonly gap: { readonly from: number; readonly to: number } };
 
 /** A run that the host drives. Disposed without an end, it settles 'interrupted'. */
 export interface AdmittedRun<Meta = JsonValue>
@@ -281,13 +425,13 @@ export interface StopReport<Meta = JsonValue> {
 }
 
 export interface SendReceipt<Output = unknown> {
-	readonly disposition: "started" | "queued" | "duplicate";
+	readonly disposition: "started" | "queued" | "steered" | "duplicate";
 	readonly messageId: string;
 	/** null while it waits. */
 	readonly ticket: RunTicket | null;
 	readonly row: SessionRow;
 	/**
-	 * How it ended. Never rejects. 'removed': it left without a run (dropped, or its expectation no longer met). Output is not stored:
+	 * How it ended. Never rejects. 'removed': it left without a run (dropped, passed over, taken back, or its expectation no longer met). Output is not stored:
 	 * it is given to receipts that were held when the run settled.
 	 */
 	readonly settled: Promise<Settled<Output>>;

@@ -5,6 +5,7 @@
 import { type Actor, createActor, type InspectionEvent } from "xstate";
 import type { SessionEvent } from "../machines/events.ts";
 import {
+	isUnsettled,
 	rowOf,
 	type SessionFacts,
 	type SessionRow,
@@ -17,7 +18,7 @@ import {
 	type StoredMessage,
 	UnreadableSession,
 } from "./store.ts";
-import { emptyTurn, type LiveMachine, type Turn } from "./turn.ts";
+import { emptyTurn, type LiveMachine, notesOf, type Turn } from "./turn.ts";
 
 /** One thing asked of a session, from the first look to the answer. */
 export interface Operation {
@@ -27,6 +28,10 @@ export interface Operation {
 	readonly intake?: boolean;
 	/** Also for a session whose stored row cannot be read. */
 	readonly heals?: boolean;
+	/** Whether a session that has expired begins anew before it. */
+	expires?(): boolean;
+	/** An event before its own, in the same commit. If that is not done, its own is not asked. */
+	first?(session: LiveSession): SessionEvent | null;
 	/** Looks up what the event needs. May be called again if the session lost its uncommitted turns meanwhile. */
 	prepare?(session: LiveSession): Promise<void> | undefined;
 	/** The event, made when its turn has come; null if the machine need not be asked. */
@@ -49,6 +54,8 @@ export interface SessionHost {
 	readonly machine: LiveMachine;
 	/** Whether anybody looks through `inspect`. */
 	readonly inspected: boolean;
+	/** What ends the generation of a session that has expired, or null. */
+	expiry(facts: SessionFacts): SessionEvent | null;
 	/** Makes the turn the one that effects are gathered into, for as long as `act` runs. */
 	gather(turn: Turn, act: () => void): void;
 	/** Resolves when nothing of this session waits for a commit. */
@@ -117,11 +124,7 @@ export class LiveSession {
 	/** Nothing to do, nothing to lose: the actor may leave memory. */
 	get atRest(): boolean {
 		if (this.isBusy || this.doubt) return false;
-		const facts = this.committed;
-		return (
-			!facts ||
-			(!facts.run && facts.draining.length === 0 && facts.queue.length === 0)
-		);
+		return !this.committed || !isUnsettled(this.committed);
 	}
 
 	post(operation: Operation): void {
@@ -266,16 +269,43 @@ export class LiveSession {
 	}
 
 	#turn(operation: Operation): void {
+		try {
+			const expiry = operation.expires?.()
+				? this.#host.expiry(this.facts)
+				: null;
+			if (expiry && !this.#opens(operation, expiry)) return;
+			const first = operation.first?.(this);
+			if (first && !this.#opens(operation, first)) return;
+			this.#make(operation, operation.event(this));
+		} catch (error) {
+			operation.failed(asTurnkeeperError(error, this.key));
+		}
+	}
+
+	/** Makes a turn before an operation's own, which is of the same commit. False: it was not done, and the operation is told by it. */
+	#opens(operation: Operation, event: SessionEvent): boolean {
+		let isDone = false;
+		const turn = this.#make(
+			{
+				event: () => event,
+				committed: (made) => {
+					if (!isDone) operation.committed(made);
+				},
+				failed: (error) => {
+					if (!isDone) operation.failed(error);
+				},
+			},
+			event,
+		);
+		isDone = turn?.reply?.result === "done";
+		return isDone;
+	}
+
+	/** The turn that an event makes; null if it makes none, which its operation was told. */
+	#make(operation: Operation, event: SessionEvent | null): Turn | null {
 		const actor = this.#actor as SessionActor;
 		const before = actor.getSnapshot().context.facts;
 		const turn = emptyTurn(this, operation, before);
-		let event: SessionEvent | null;
-		try {
-			event = operation.event(this);
-		} catch (error) {
-			operation.failed(asTurnkeeperError(error, this.key));
-			return;
-		}
 		if (event) {
 			const watch = this.#host.inspected
 				? actor.system.inspect((seen: InspectionEvent) => {
@@ -294,15 +324,16 @@ export class LiveSession {
 						{ cause: this.#broken },
 					),
 				);
-				return;
+				return null;
 			}
 			turn.after = snapshot.context.facts;
 		}
-		if (this.#lost && !this.#heal(turn)) return;
+		if (this.#lost && !this.#heal(turn)) return null;
 		operation.amend?.(turn);
-		for (const message of turn.messages)
+		for (const message of notesOf(turn))
 			this.uncommittedMessages.set(message.messageId, message);
 		this.#host.made(turn);
+		return turn;
 	}
 }
 

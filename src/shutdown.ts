@@ -1,12 +1,9 @@
 /** Owns how runs are brought to their end when the runtime closes: told, given their grace period, then abandoned. Never waits for ever. */
-import type { Engine } from "./engine.ts";
+import { type Engine, lastCommitMs } from "./engine.ts";
 import { RunAborted } from "./errors.ts";
 import type { LiveRun } from "./registry.ts";
 
 const reason = "the runtime is closing";
-
-/** How long the last commits are waited for once the grace period is over, in ms. */
-const lastCommitMs = 1000;
 
 /** Stops or awaits what runs. Host-driven runs settle 'interrupted' at once when it comes to stopping. */
 export async function stopRuns<Meta>(
@@ -16,17 +13,22 @@ export async function stopRuns<Meta>(
 ): Promise<void> {
 	const { registry, directory } = engine;
 	const end = engine.now() + graceMs;
+	// A run with a lease lives on elsewhere; whoever drives it may come back.
+	const own = () => registry.all().filter(({ run }) => run.leaseMs === null);
 	const isOver = () =>
-		registry.size === 0 &&
+		own().length === 0 &&
 		directory.busy().length === 0 &&
 		!engine.hasUnfinished;
 	if (runs === "await") await within(engine, end, isOver);
 	// What is about to begin is stopped as soon as it has.
 	engine.whileClosing = (live) => stopOne(engine, live, end);
-	for (const live of registry.all()) stopOne(engine, live, end);
+	for (const live of own()) stopOne(engine, live, end);
 	await within(engine, end, isOver);
-	// Whoever has not stopped by now is abandoned; a store that does not answer is not waited for.
-	for (const live of registry.all()) engine.overdue(live);
+	// Whoever has not stopped by now is abandoned, or tried again as after a crash; a store that does not answer is not waited for.
+	for (const live of own())
+		if (engine.options.retry && live.driver === "managed")
+			engine.settle(live, { outcome: "interrupted" });
+		else engine.overdue(live);
 	await within(engine, engine.now() + lastCommitMs, isOver);
 }
 
@@ -51,6 +53,7 @@ function stopOne<Meta>(
 	live: LiveRun,
 	deadline: number,
 ): void {
+	if (live.run.leaseMs !== null) return;
 	live.stoppedBy ??= "shutdown";
 	engine.keep(live.ticket.sessionKey, {
 		event: ({ facts }) => {

@@ -8,6 +8,7 @@ import { Database } from "./sqlite/database.ts";
 import { storeFailure } from "./sqlite/failure.ts";
 import { Ownership } from "./sqlite/ownership.ts";
 import { checkPath, existingPlaceOf, placeOf } from "./sqlite/place.ts";
+import { Pruner } from "./sqlite/pruner.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
 import { Writer } from "./sqlite/writer.ts";
 import type {
@@ -15,6 +16,8 @@ import type {
 	OpenStore,
 	Page,
 	PageQuery,
+	Pruned,
+	PruneRule,
 	SessionStore,
 } from "./store.ts";
 
@@ -69,16 +72,22 @@ export function sqliteStore(
 
 class OwnedStore extends SqliteReader implements OpenStore {
 	readonly #writer: Writer;
+	readonly #pruner: Pruner;
 	#ownership: Ownership | null;
 
 	constructor(db: Database, writer: Writer, ownership: Ownership) {
 		super(db);
 		this.#writer = writer;
+		this.#pruner = new Pruner(db, (sessionKey) => writer.forget(sessionKey));
 		this.#ownership = ownership;
 	}
 
 	async commit(batch: Batch): Promise<void> {
 		this.#writer.commit(batch);
+	}
+
+	async prune(rule: PruneRule, limit: number): Promise<Pruned> {
+		return this.#pruner.prune(rule, limit);
 	}
 
 	async unsettled(query: PageQuery): Promise<Page<string>> {

@@ -9,6 +9,8 @@ import type {
 	RowFacts,
 	SessionFacts,
 	SessionStatus,
+	StoredEntry,
+	TranscriptEntry,
 } from "../machines/facts.ts";
 import type { Refusal } from "../machines/report.ts";
 import type { RunFacts } from "../machines/run.ts";
@@ -61,8 +63,41 @@ export interface SessionWrite {
 	readonly generations: readonly ArchivedGeneration[];
 	/** Written again by (key, message id). */
 	readonly messages: readonly StoredMessage[];
-	/** After the rest: erase runs, generations and messages of generations before this one, but not messages that wait, and the key's refusals. */
+	/** New entries of the transcript; written again by (key, seq). */
+	readonly entries: readonly StoredEntry[];
+	/** After the entries: runs whose entries, those of the batch among them, are hidden from now on. */
+	readonly hides: readonly HiddenRun[];
+	/** After the rest: erase runs, generations, transcript and messages of generations before this one, but not messages that wait, and the key's refusals. */
 	readonly purgeBefore: number | null;
+}
+
+export type HiddenRun = Pick<RunFacts, "generation" | "runId" | "attempt">;
+
+/** What may be erased because it is old. Never what waits, runs or drains. */
+export type PruneRule =
+	/** Message ids that were accepted before; those that wait stay. */
+	| { readonly of: "messages"; readonly acceptedBefore: number }
+	/** Generations that ended before, of all keys, with their runs and transcripts. */
+	| { readonly of: "generations"; readonly endedBefore: number }
+	/** Generations of one key before this one. */
+	| {
+			readonly of: "generations";
+			readonly sessionKey: string;
+			readonly before: number;
+	  }
+	/** All refusals but the newest so many. */
+	| { readonly of: "refusals"; readonly keep: number };
+
+export interface Pruned {
+	/** Records erased, at most the limit. */
+	readonly erased: number;
+	/** Whether the rule has more to erase. */
+	readonly more: boolean;
+}
+
+export interface TranscriptQuery extends PageQuery {
+	readonly generation?: number | undefined;
+	readonly sessionId?: string | undefined;
 }
 
 export interface Batch {
@@ -79,7 +114,7 @@ export interface StoredRefusal extends Refusal {
 
 export interface LoadedSession {
 	readonly facts: RowFacts;
-	/** The messages that wait, by arrival. */
+	/** The messages that wait, by `order`. */
 	readonly queue: readonly QueuedMessage[];
 }
 
@@ -89,7 +124,7 @@ export interface UnreadableRow {
 	readonly generation: number;
 	readonly version: number;
 	readonly raw: string;
-	/** The messages that wait, by arrival; each has a row of its own. */
+	/** The messages that wait, by `order`; each has a row of its own. */
 	readonly queue: readonly QueuedMessage[];
 	/** Those that wait and cannot be read either, as the batch that resets the session may write them: removed, without input. */
 	readonly lost: readonly StoredMessage[];
@@ -130,12 +165,18 @@ export function storable(text: string): string {
 
 /** A stored message as the line holds it. */
 export function queuedOf(message: StoredMessage): QueuedMessage {
-	const { messageId, input, acceptedAt, generation, seq, expect } = message;
-	return { messageId, input, acceptedAt, generation, seq, expect };
+	const {
+		fate: _fate,
+		run: _run,
+		reason: _reason,
+		kind: _kind,
+		...queued
+	} = message;
+	return queued;
 }
 
 /**
- * What readers need. Rows page by key in the order of code points, queues by arrival, all else newest first: runs by generation, and in
+ * What readers need. Rows page by key in the order of code points, lines by `order`, all else newest first: runs by generation, and in
  * it by when they were first written. A key or id with half a character in it (a lone surrogate) is never found.
  */
 export interface StoreReader extends AsyncDisposable {
@@ -160,6 +201,11 @@ export interface StoreReader extends AsyncDisposable {
 		sessionKey: string,
 		query: PageQuery & { readonly generation?: number | undefined },
 	): Promise<Page<RunFacts>>;
+	/** Entries that are not hidden, by `seq`. */
+	transcript(
+		sessionKey: string,
+		query: TranscriptQuery,
+	): Promise<Page<TranscriptEntry>>;
 	refusals(
 		query: PageQuery & { readonly sessionKey?: string | undefined },
 	): Promise<Page<StoredRefusal>>;
@@ -172,8 +218,10 @@ export interface OpenStore extends StoreReader {
 	 * throw the caller reads versions back to learn what holds, because a commit may fail after it took effect.
 	 */
 	commit(batch: Batch): Promise<void>;
-	/** Keys with a live or draining run or with messages that wait, by an index and not by a scan. */
+	/** Keys with a live or draining run, a generation whose host has not finished with it, or messages that wait; by an index and not by a scan. */
 	unsettled(query: PageQuery): Promise<Page<string>>;
+	/** Erases at most `limit` records (runs, entries, messages, generations, refusals), the oldest first, in one transaction of its own. Moves no version. */
+	prune(rule: PruneRule, limit: number): Promise<Pruned>;
 }
 
 export interface SessionStore {

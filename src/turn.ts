@@ -6,10 +6,13 @@ import { type AnyActorRef, enqueueActions, type InspectionEvent } from "xstate";
 import type { MessageFate, Reply, SessionEffects } from "../machines/events.ts";
 import {
 	type ArchivedGeneration,
+	type ClosingGeneration,
 	type EndedGeneration,
+	type QueuedMessage,
 	rowOf,
 	type SessionFacts,
 	type SessionRow,
+	type StoredEntry,
 } from "../machines/facts.ts";
 import {
 	type RunFacts,
@@ -20,7 +23,7 @@ import {
 import { sessionMachine } from "../machines/session.ts";
 import { unsettledRuns } from "./reader.ts";
 import type { LiveSession, Operation } from "./session.ts";
-import type { StoredMessage, StoredRefusal } from "./store.ts";
+import type { HiddenRun, StoredMessage, StoredRefusal } from "./store.ts";
 
 export interface Turn {
 	readonly session: LiveSession;
@@ -33,6 +36,12 @@ export interface Turn {
 	runs: readonly RunFacts[];
 	generations: readonly ArchivedGeneration[];
 	messages: readonly StoredMessage[];
+	/** Messages that wait as before, at another place or with another input. */
+	line: readonly StoredMessage[];
+	entries: readonly StoredEntry[];
+	hides: readonly HiddenRun[];
+	/** Generations that ended and that the host has its own work to do on. */
+	closes: readonly ClosingGeneration[];
 	refusals: readonly StoredRefusal[];
 	purgeBefore: number | null;
 	/** It ended a generation whose row could not be read. */
@@ -64,6 +73,10 @@ export function emptyTurn(
 		runs: none,
 		generations: none,
 		messages: none,
+		line: none,
+		entries: none,
+		hides: none,
+		closes: none,
 		refusals: none,
 		purgeBefore: null,
 		healed: false,
@@ -89,6 +102,11 @@ export function endedBy(turn: Turn): EndedGeneration | null {
 	return ended ? { ...ended, runs: turn.endedRuns.map(runRecordOf) } : null;
 }
 
+/** What a turn writes of messages. */
+export function notesOf({ line, messages }: Turn): readonly StoredMessage[] {
+	return line.length === 0 ? messages : [...line, ...messages];
+}
+
 /** Whether a turn writes anything of its session. */
 export function changesSession(turn: Turn): boolean {
 	return (
@@ -99,21 +117,19 @@ export function changesSession(turn: Turn): boolean {
 	);
 }
 
+function noteOf(
+	message: QueuedMessage,
+	fate: StoredMessage["fate"],
+	run: StoredMessage["run"],
+	reason: string | null,
+): StoredMessage {
+	return { ...message, fate, run, reason, kind: "message" };
+}
+
 /** Of one message only the newest fate counts: taken at once, it was never in line. */
 function noteFates(turn: Turn, fates: readonly MessageFate[]): void {
 	for (const { message, fate, run, reason } of fates) {
-		const note: StoredMessage = {
-			messageId: message.messageId,
-			input: message.input,
-			acceptedAt: message.acceptedAt,
-			generation: message.generation,
-			seq: message.seq,
-			expect: message.expect,
-			fate,
-			run,
-			reason,
-			kind: "message",
-		};
+		const note = noteOf(message, fate, run, reason);
 		const others =
 			turn.messages.length === 0
 				? none
@@ -209,6 +225,26 @@ export function liveMachine(current: () => Turn, isWatched: () => boolean) {
 			}),
 			keepMessages: (_, fates) => {
 				noteFates(current(), fates);
+			},
+			keepLine: (_, messages) => {
+				if (messages.length > 0)
+					current().line = messages.map((message) =>
+						noteOf(message, "queued", null, null),
+					);
+			},
+			keepEntry: (_, entry) => {
+				current().entries = [...current().entries, entry];
+			},
+			hideEntries: (_, runs) => {
+				if (runs.length > 0)
+					current().hides = runs.map(({ generation, runId, attempt }) => ({
+						generation,
+						runId,
+						attempt,
+					}));
+			},
+			closeGenerations: (_, closing) => {
+				current().closes = closing;
 			},
 			purge: (_, { before }) => {
 				current().purgeBefore = before;

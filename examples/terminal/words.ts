@@ -42,7 +42,11 @@ export function rowLine(row: SessionRow<unknown>): string {
 const stops = {
 	abort: "on request",
 	reset: "by reset",
+	expiry: "because it had rested too long",
 	delete: "by delete",
+	interrupt: "by a newer message",
+	timeout: "because it took too long",
+	parent: "with the run that it belonged to",
 	shutdown: "by shutdown",
 } as const satisfies Record<StopCause, string>;
 

@@ -193,6 +193,7 @@ export async function absent(
 const colours = {
 	idle: "gray",
 	running: "green",
+	waiting: "cyan",
 	resetting: "yellow",
 	ended: "reset",
 	failed: "red",

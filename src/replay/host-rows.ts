@@ -241,7 +241,7 @@ export class HostRowJudge {
 		for (const id of ended.sessionIds) session.current.sessionIds.add(id);
 		session.previous = session.current;
 		session.current = generation(ended.generation + 1, {
-			by: ended.endedBy,
+			by: ended.endedBy === "delete" ? "delete" : "reset",
 			at,
 		});
 		const run = ended.row.activeRun;

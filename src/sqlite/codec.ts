@@ -1,20 +1,30 @@
 /**
  * Owns how records become the JSON arrays in the `body` columns, and back. One list of fields a record serves both ways, so that neither
- * can forget one; the compiler holds the list against the record's type. What could not be read back is not written; elements past the
- * known fields are ignored, so that a body may grow at its end. Fields that have a column of their own are not in the body.
+ * can forget one; the compiler holds the list against the record's type. What could not be read back is not written. A body may grow at
+ * its end: elements past the known fields are ignored, and fields that were added since have a value for bodies without them, with which
+ * they are not written either. Fields that have a column of their own are not in the body.
  */
 import type {
 	ArchivedGeneration,
+	ChildOf,
+	ClosingGeneration,
 	DrainingRun,
 	Expectation,
 	LastRun,
 	RowFacts,
 	SessionRow,
 	SessionStatus,
+	StoredEntry,
 } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import type { Refusal } from "../../machines/report.ts";
-import type { RunFacts, RunStop } from "../../machines/run.ts";
+import type {
+	Delivery,
+	RunFacts,
+	RunStop,
+	RunWait,
+	WaitAnswer,
+} from "../../machines/run.ts";
 import type {
 	RunOutcome,
 	RunTicket,
@@ -47,6 +57,8 @@ interface Columns {
 interface Codec<Value> {
 	write(value: Value): unknown;
 	read(raw: unknown, columns: Columns): Value;
+	/** What a field is where the body ends before it, by the columns that its record has too; without this it must be there. */
+	readonly absent?: (columns: Columns) => Value;
 }
 
 /** The field of this name is a column of the row, or of the row around it. */
@@ -97,6 +109,22 @@ function list<Value>(codec: Codec<Value>): Codec<readonly Value[]> {
 	};
 }
 
+const none: readonly never[] = Object.freeze([]);
+
+/** A field that the first version did not have. Such fields stand behind all others, those that are seldom set last. */
+function added<Value>(
+	codec: Codec<Value>,
+	absent: (columns: Columns) => Value,
+): Codec<Value> {
+	return { ...codec, absent };
+}
+
+function isAbsent(value: unknown, absent: unknown): boolean {
+	return absent === none
+		? Array.isArray(value) && value.length === 0
+		: value === absent;
+}
+
 function record<Item extends object>(fields: Fields<Item>): Codec<Item> {
 	const all = Object.entries(fields) as [
 		keyof Item & string,
@@ -104,15 +132,30 @@ function record<Item extends object>(fields: Fields<Item>): Codec<Item> {
 	][];
 	const own: { name: keyof Item & string; codec: Codec<unknown> }[] = [];
 	const outside: (keyof Item & string)[] = [];
+	/** Fields without which no body is written. */
+	let fewest = 0;
 	for (const [name, codec] of all)
 		if (codec === column) outside.push(name);
-		else own.push({ name, codec });
+		else {
+			own.push({ name, codec });
+			if (!codec.absent) fewest = own.length;
+		}
+	const lengthOf = (item: Item) => {
+		let length = own.length;
+		for (; length > fewest; length--) {
+			const { name, codec } = own[length - 1] as (typeof own)[number];
+			if (!isAbsent(item[name], codec.absent?.(item as Columns))) break;
+		}
+		return length;
+	};
 	return {
 		write(item) {
 			const body: unknown[] = [];
+			const length = lengthOf(item);
 			let at = "";
 			try {
-				for (const { name, codec } of own) {
+				for (let i = 0; i < length; i++) {
+					const { name, codec } = own[i] as (typeof own)[number];
 					at = name;
 					body.push(codec.write(item[name]));
 				}
@@ -129,7 +172,10 @@ function record<Item extends object>(fields: Fields<Item>): Codec<Item> {
 			try {
 				for (const [i, { name, codec }] of own.entries()) {
 					at = name;
-					item[name] = codec.read(raw[i], columns);
+					item[name] =
+						i >= raw.length && codec.absent
+							? codec.absent(columns)
+							: codec.read(raw[i], columns);
 				}
 			} catch (error) {
 				throw error instanceof ShapeError ? error.under(at) : error;
@@ -151,13 +197,29 @@ const outcome = oneOf<RunOutcome>({
 const stop = record<RunStop>({
 	cause: oneOf<StopCause>({
 		reset: true,
+		expiry: true,
 		delete: true,
 		abort: true,
+		interrupt: true,
+		timeout: true,
 		shutdown: true,
+		parent: true,
 	}),
 	reason: nullable(text),
 	deadline: number,
 });
+
+const ticketFields: Fields<RunTicket> = {
+	sessionKey: column,
+	sessionId: text,
+	generation: number,
+	runId: text,
+	attempt: number,
+};
+const ticket = record(ticketFields);
+
+/** Of whichever key. */
+const foreignTicket = record<RunTicket>({ ...ticketFields, sessionKey: text });
 
 const runFields: Fields<RunFacts> = {
 	sessionKey: column,
@@ -185,17 +247,42 @@ const runFields: Fields<RunFacts> = {
 	error: nullable(text),
 	inputTokens: number,
 	outputTokens: number,
+	leaseMs: added(nullable(number), () => null),
+	seenAt: added(nullable(number), () => null),
+	deliveries: added(
+		list(
+			record<Delivery>({
+				name: text,
+				attempt: number,
+				status: oneOf<Delivery["status"]>({
+					begun: true,
+					done: true,
+					failed: true,
+				}),
+				result: json,
+			}),
+		),
+		() => none,
+	),
+	waits: added(
+		list(
+			record<RunWait>({
+				name: text,
+				deadline: nullable(number),
+				attempt: number,
+			}),
+		),
+		() => none,
+	),
+	answers: added(
+		list(record<WaitAnswer>({ name: text, value: json })),
+		() => none,
+	),
+	parent: added(nullable(foreignTicket), () => null),
+	ancestors: added(list(text), () => none),
+	takenBack: added(flag, () => false),
 };
 const run = record(runFields);
-
-const ticketFields: Fields<RunTicket> = {
-	sessionKey: column,
-	sessionId: text,
-	generation: number,
-	runId: text,
-	attempt: number,
-};
-const ticket = record(ticketFields);
 
 const row = record<SessionRow>({
 	sessionKey: column,
@@ -204,6 +291,7 @@ const row = record<SessionRow>({
 	status: oneOf<SessionStatus>({
 		idle: true,
 		running: true,
+		waiting: true,
 		resetting: true,
 		ended: true,
 		failed: true,
@@ -224,13 +312,18 @@ const row = record<SessionRow>({
 	createdAt: number,
 	updatedAt: number,
 	version: number,
+	waits: added(list(text), () => none),
 });
 
 const generationFields: Fields<ArchivedGeneration> = {
 	sessionKey: column,
 	generation: number,
 	sessionIds: list(text),
-	endedBy: oneOf<ArchivedGeneration["endedBy"]>({ reset: true, delete: true }),
+	endedBy: oneOf<ArchivedGeneration["endedBy"]>({
+		reset: true,
+		expiry: true,
+		delete: true,
+	}),
 	reason: nullable(text),
 	endedAt: number,
 	row,
@@ -262,12 +355,22 @@ const session = record<RowFacts>({
 	outputTokens: number,
 	meta: json,
 	createdAt: number,
+	takenAt: added(number, (row) => row.updatedAt as number),
+	entries: added(number, () => 0),
+	activeAt: added(number, (row) => row.updatedAt as number),
+	quietUntil: added(number, () => 0),
+	retry: added(nullable(run), () => null),
+	closing: added(
+		list(record<ClosingGeneration>({ generation: number, deadline: number })),
+		() => none,
+	),
 });
 
 const expectationTypes = {
 	sessionId: text,
 	generation: number,
 	runId: text,
+	messageId: text,
 	version: number,
 } as const satisfies Record<keyof Expectation, unknown>;
 
@@ -297,6 +400,42 @@ const message = record<StoredMessage>({
 	run: nullable(ticket),
 	reason: nullable(text),
 	kind: oneOf<StoredMessage["kind"]>({ message: true, reset: true }),
+	group: added(nullable(number), () => null),
+	steers: added(nullable(text), () => null),
+	order: added(number, (row) => row.seq as number),
+	front: added(
+		nullable(
+			oneOf<NonNullable<StoredMessage["front"]>>({
+				reset: true,
+				interrupt: true,
+			}),
+		),
+		() => null,
+	),
+	parent: added(
+		nullable(
+			record<ChildOf>({
+				run: foreignTicket,
+				attached: flag,
+				ancestors: list(text),
+			}),
+		),
+		() => null,
+	),
+	skipped: added(list(text), () => none),
+	edited: added(flag, () => false),
+});
+
+const entry = record<StoredEntry>({
+	sessionKey: column,
+	generation: column,
+	seq: column,
+	sessionId: column,
+	runId: column,
+	attempt: column,
+	hidden: column,
+	entry: json,
+	at: number,
 });
 
 const refusal = record<StoredRefusal>({
@@ -311,8 +450,7 @@ const refusal = record<StoredRefusal>({
 	}),
 	reason: text,
 	report: json as unknown as Codec<Refusal["report"]>,
-	// Of whichever key it was live on.
-	current: nullable(record<RunTicket>({ ...ticketFields, sessionKey: text })),
+	current: nullable(foreignTicket),
 });
 
 /** The body of one table's rows. `decode` throws on whatever `encode` could not have written. */
@@ -370,3 +508,14 @@ export const messageBody = {
 
 export const refusalBody: Body<StoredRefusal, "sessionKey" | "refusalId"> =
 	bodyOf(refusal);
+
+export const entryBody: Body<
+	StoredEntry,
+	| "sessionKey"
+	| "generation"
+	| "seq"
+	| "sessionId"
+	| "runId"
+	| "attempt"
+	| "hidden"
+> = bodyOf(entry);

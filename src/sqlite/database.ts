@@ -104,8 +104,10 @@ export class Database {
 	}
 
 	/** Writes that hold together or not at all. */
-	write(work: () => void): void {
-		this.use("written", () => this.#transaction("BEGIN IMMEDIATE", work));
+	write<Result>(work: () => Result): Result {
+		return this.use("written", () =>
+			this.#transaction("BEGIN IMMEDIATE", work),
+		);
 	}
 
 	#transaction<Result>(begin: string, work: () => Result): Result {

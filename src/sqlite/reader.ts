@@ -3,9 +3,10 @@ import type {
 	ArchivedGeneration,
 	QueuedMessage,
 	RowFacts,
+	TranscriptEntry,
 } from "../../machines/facts.ts";
 import type { RunFacts } from "../../machines/run.ts";
-import { limitOf, numbersIn, pageOf } from "../page.ts";
+import { byOrder, limitOf, numbersIn, pageOf, shownEntry } from "../page.ts";
 import {
 	type ListQuery,
 	type LoadedSession,
@@ -15,9 +16,11 @@ import {
 	type StoredMessage,
 	type StoredRefusal,
 	type StoreReader,
+	type TranscriptQuery,
 	UnreadableSession,
 } from "../store.ts";
 import {
+	entryBody,
 	generationBody,
 	messageBody,
 	refusalBody,
@@ -38,6 +41,13 @@ interface SessionRecord {
 	readonly body: string;
 }
 
+/** A generation, and the newest run or entry of it. */
+interface Head {
+	readonly session: number;
+	readonly generation: number;
+	readonly id: number;
+}
+
 interface RunRecord {
 	readonly id: number;
 	readonly session: number;
@@ -47,6 +57,20 @@ interface RunRecord {
 	readonly attempt: number;
 	readonly previous: number | null;
 	readonly body: string;
+}
+
+interface EntryRecord {
+	readonly id: number;
+	readonly session: number;
+	readonly generation: number;
+	readonly seq: number;
+	readonly session_id: string;
+	readonly run_id: string;
+	readonly attempt: number;
+	readonly hidden: number;
+	readonly previous: number | null;
+	/** Null where it is hidden. */
+	readonly body: string | null;
 }
 
 interface MessageRecord {
@@ -60,6 +84,8 @@ interface MessageRecord {
 const sessionColumns =
 	"id, session_key, generation, version, hidden, updated_at, body";
 const messageColumns = "message_id, seq, fate, generation, body";
+/** Rows of a transcript that are looked at together, at least. */
+const stride = 100;
 const idOfKey = "(SELECT id FROM sessions WHERE session_key = ?)";
 
 export class SqliteReader implements StoreReader {
@@ -90,6 +116,7 @@ export class SqliteReader implements StoreReader {
 					damage = error;
 					lost.push(lostMessage(one));
 				}
+			queue.sort(byOrder);
 			try {
 				const facts = factsOf(row, queue.length);
 				if (lost.length === 0) return { facts, queue };
@@ -231,20 +258,8 @@ export class SqliteReader implements StoreReader {
 		const cursor = numbersIn(query.cursor, 2);
 		return this.db.read(() => {
 			const found: RunRecord[] = [];
-			for (const head of this.#newestRuns(sessionKey, query.generation)) {
-				let next: number | null = head.run;
-				if (cursor) {
-					const [generation, id] = cursor as [number, number];
-					if (head.generation > generation) continue;
-					if (head.generation === generation) {
-						const last = this.#runAt(id);
-						// Erased since that page: then so was all that was filed before it.
-						next =
-							last?.session === head.session && last.generation === generation
-								? last.previous
-								: null;
-					}
-				}
+			for (const head of this.#newest("run", sessionKey, query.generation)) {
+				let next = this.#startOf("runs", head, cursor);
 				while (next !== null && found.length <= limit) {
 					const run = this.#runAt(next);
 					if (!run) break;
@@ -261,6 +276,41 @@ export class SqliteReader implements StoreReader {
 			return {
 				...page,
 				items: page.items.map((run) => this.#run(sessionKey, run)),
+			};
+		});
+	}
+
+	async transcript(
+		sessionKey: string,
+		query: TranscriptQuery,
+	): Promise<Page<TranscriptEntry>> {
+		const limit = limitOf(query);
+		const { sessionId } = query;
+		const cursor = numbersIn(query.cursor, 2);
+		return this.db.read(() => {
+			const found: EntryRecord[] = [];
+			for (const head of this.#newest("entry", sessionKey, query.generation)) {
+				let next = this.#startOf("transcript", head, cursor);
+				while (next !== null && found.length <= limit) {
+					const some = this.#entriesFrom(next, Math.max(stride, limit + 1));
+					for (const one of some)
+						if (
+							one.hidden === 0 &&
+							(sessionId === undefined || one.session_id === sessionId)
+						)
+							found.push(one);
+					next = some.at(-1)?.previous ?? null;
+				}
+				if (found.length > limit) break;
+			}
+			const page = pageOf(
+				found,
+				limit,
+				(last) => `${last.generation}.${last.id}`,
+			);
+			return {
+				...page,
+				items: page.items.map((one) => this.#entry(sessionKey, one)),
 			};
 		});
 	}
@@ -304,19 +354,19 @@ export class SqliteReader implements StoreReader {
 		this.db.close();
 	}
 
-	/** The newest run of each generation that has any, newest generation first. */
-	#newestRuns(sessionKey: string, generation: number | undefined) {
+	/** The newest run or entry of each generation that has any, newest generation first. */
+	#newest(
+		kind: "run" | "entry",
+		sessionKey: string,
+		generation: number | undefined,
+	): Head[] {
 		const key = stored(sessionKey);
-		const found = this.all<{
-			session: number;
-			generation: number;
-			run: number;
-		}>(
-			`SELECT id AS session, generation, last_run AS run FROM sessions
-			WHERE session_key = ? AND last_run IS NOT NULL
+		const found = this.all<Head>(
+			`SELECT id AS session, generation, last_${kind} AS id FROM sessions
+			WHERE session_key = ? AND last_${kind} IS NOT NULL
 			UNION ALL
-			SELECT session, generation, last_run FROM generations
-			WHERE session = ${idOfKey} AND last_run IS NOT NULL
+			SELECT session, generation, last_${kind} FROM generations
+			WHERE session = ${idOfKey} AND last_${kind} IS NOT NULL
 			ORDER BY generation DESC`,
 			key,
 			key,
@@ -324,6 +374,63 @@ export class SqliteReader implements StoreReader {
 		return generation === undefined
 			? found
 			: found.filter((head) => head.generation === generation);
+	}
+
+	/** Where a page begins in a generation, or null if it has nothing of it. */
+	#startOf(
+		table: "runs" | "transcript",
+		head: Head,
+		cursor: readonly number[] | null,
+	): number | null {
+		if (!cursor) return head.id;
+		const [generation, id] = cursor as [number, number];
+		if (head.generation !== generation)
+			return head.generation > generation ? null : head.id;
+		const last = this.#one<{ previous: number | null }>(
+			`SELECT previous FROM ${table} WHERE id = ? AND session = ? AND generation = ?`,
+			id,
+			head.session,
+			generation,
+		);
+		if (last) return last.previous;
+		// Erased since that page, and then so is all that is newer.
+		return head.id < id ? head.id : null;
+	}
+
+	/** Entries from the given one on, in the order of their links. */
+	#entriesFrom(id: number, most: number): EntryRecord[] {
+		return this.all<EntryRecord>(
+			`WITH RECURSIVE chain (id, previous) AS (
+				SELECT id, previous FROM transcript WHERE id = ?
+				UNION ALL
+				SELECT one.id, one.previous FROM chain JOIN transcript AS one ON one.id = chain.previous
+				WHERE one.id < chain.id
+				LIMIT ?
+			)
+			SELECT one.id, session, generation, seq, session_id, run_id, attempt, hidden, one.previous, iif(hidden, NULL, body) AS body
+			FROM chain CROSS JOIN transcript AS one USING (id)`,
+			id,
+			most,
+		);
+	}
+
+	#entry(sessionKey: string, one: EntryRecord): TranscriptEntry {
+		const { generation, seq } = one;
+		return this.#decoded(
+			`entry ${seq} of the transcript of session ${JSON.stringify(sessionKey)}`,
+			() =>
+				shownEntry(
+					entryBody.decode(one.body as string, {
+						sessionKey,
+						generation,
+						seq,
+						sessionId: one.session_id,
+						runId: one.run_id,
+						attempt: one.attempt,
+						hidden: false,
+					}),
+				),
+		);
 	}
 
 	#runAt(id: number): RunRecord | undefined {
@@ -435,5 +542,12 @@ function lostMessage(row: MessageRecord): StoredMessage {
 		run: null,
 		reason: "what was stored of it cannot be read",
 		kind: "message",
+		order: row.seq,
+		front: null,
+		group: null,
+		steers: null,
+		skipped: [],
+		parent: null,
+		edited: false,
 	};
 }

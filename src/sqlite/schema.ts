@@ -2,7 +2,7 @@
  * Owns the tables of the file, their version, and the steps from each version to the next. A file that something else made is never
  * written to.
  *
- * A session's runs and messages are linked: each row names the one of the same generation that was filed before it, and the newest of the
+ * A session's runs, messages and transcript entries are linked: each row names the one of the same generation that was filed before it, and the newest of the
  * current generation stands in the session's row. An index by session would do the same, but its pages are hit at random: with some hundred
  * thousand rows it makes an insert several times as dear. A link is written with rows that are written anyway.
  */
@@ -79,7 +79,42 @@ export const migrations: readonly Migration[] = [
 			CREATE INDEX refusals_keyed ON refusals (session_key)
 				WHERE session_key IS NOT NULL;
 		`),
+	(db) =>
+		db.exec(`
+			CREATE TABLE transcript (
+				id INTEGER PRIMARY KEY,
+				session INTEGER NOT NULL,
+				generation INTEGER NOT NULL,
+				seq INTEGER NOT NULL,
+				session_id TEXT NOT NULL,
+				run_id TEXT NOT NULL,
+				attempt INTEGER NOT NULL,
+				hidden INTEGER NOT NULL,
+				previous INTEGER,
+				body TEXT NOT NULL
+			) STRICT;
+			ALTER TABLE sessions ADD COLUMN last_entry INTEGER;
+			ALTER TABLE generations ADD COLUMN last_entry INTEGER;
+
+			-- What is erased by age is found by these two. A time only ever grows, so that to add to their indexes hits one page.
+			ALTER TABLE generations ADD COLUMN ended_at REAL;
+			UPDATE generations SET ended_at = ${numberIn("body", "$[3]")}
+				WHERE body IS NOT NULL;
+			CREATE INDEX generations_ended ON generations (ended_at)
+				WHERE ended_at IS NOT NULL;
+			ALTER TABLE messages ADD COLUMN accepted_at REAL NOT NULL DEFAULT 0;
+			UPDATE messages SET accepted_at = coalesce(${numberIn("body", "$[1]")}, 0);
+			CREATE INDEX messages_accepted ON messages (accepted_at)
+				WHERE fate <> 'queued';
+		`),
 ];
+
+/** The number at a path in a body; NULL where there is none, also because the body cannot be read. */
+function numberIn(body: string, path: string): string {
+	return `CASE json_valid(${body}) WHEN 1 THEN
+		CASE WHEN json_type(${body}, '${path}') IN ('integer', 'real') THEN json_extract(${body}, '${path}') END
+		END`;
+}
 
 /**
  * The schema version of a file, 0 if there is nothing in it yet. STORE_CORRUPT if something else made it, STORE_VERSION if a newer

@@ -3,12 +3,13 @@
  * never decides what is written. At most one writer has a file.
  */
 import type { StatementSync } from "node:sqlite";
-import type { ArchivedGeneration } from "../../machines/facts.ts";
-import { statusOf } from "../../machines/facts.ts";
+import type { ArchivedGeneration, StoredEntry } from "../../machines/facts.ts";
+import { isUnsettled, statusOf } from "../../machines/facts.ts";
 import type { RunFacts } from "../../machines/run.ts";
 import { invalid, shown } from "../arguments.ts";
 import {
 	type Batch,
+	type HiddenRun,
 	type SessionWrite,
 	type StoredMessage,
 	type StoredRefusal,
@@ -16,6 +17,7 @@ import {
 	VersionConflict,
 } from "../store.ts";
 import {
+	entryBody,
 	generationBody,
 	messageBody,
 	refusalBody,
@@ -27,21 +29,28 @@ import type { Database } from "./database.ts";
 /** Session keys whose place is remembered. */
 const mostPlaces = 50_000;
 
-/** The newest run and message of one generation. */
+/** The newest run, message and transcript entry of one generation. */
 interface Newest {
 	run: number | null;
 	message: number | null;
+	entry: number | null;
 }
+
+const newestColumns =
+	"last_run AS run, last_message AS message, last_entry AS entry";
+const nothing: Newest = { run: null, message: null, entry: null };
 
 /** Where a session's row is, and what its columns link to. */
 interface Place extends Newest {
 	readonly id: number;
 	/** The current one; the links of others stand in their own rows. */
 	generation: number;
+	/** The `seq` of the newest entry; undefined as long as nobody has asked. */
+	seq?: number;
 }
 
 /** The rows that are linked from the given one on, itself included. */
-const linked = (table: "runs" | "messages") => `
+const linked = (table: "runs" | "messages" | "transcript") => `
 	WITH RECURSIVE chain (id) AS (
 		SELECT ?
 		UNION ALL
@@ -62,12 +71,12 @@ export class Writer {
 		this.#db = db;
 		this.#updateSession = db.sql(
 			`UPDATE sessions SET
-			generation = ?, version = ?, status = ?, hidden = ?, unsettled = ?, updated_at = ?, last_run = ?, last_message = ?, body = ?
+			generation = ?, version = ?, status = ?, hidden = ?, unsettled = ?, updated_at = ?, last_run = ?, last_message = ?, last_entry = ?, body = ?
 			WHERE id = ? AND version = ?`,
 		);
 		this.#insertMessage = db.sql(
-			`INSERT INTO messages (session, generation, message_id, seq, fate, previous, body)
-			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			`INSERT INTO messages (session, generation, message_id, seq, fate, previous, body, accepted_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		);
 		this.#insertRun = db.sql(
 			`INSERT INTO runs (session, generation, run_id, attempt, previous, body)
@@ -89,6 +98,11 @@ export class Writer {
 				this.#places.delete(sessionKey);
 			throw error;
 		}
+	}
+
+	/** The links of this session are no longer what was remembered. */
+	forget(sessionKey: string): void {
+		this.#places.delete(sessionKey);
 	}
 
 	#refuse(refusal: StoredRefusal): void {
@@ -116,15 +130,16 @@ export class Writer {
 		const place = known ?? {
 			id: this.#nextSession++,
 			generation: facts?.generation ?? 1,
-			run: null,
-			message: null,
+			...nothing,
 		};
-		const { run, message } = place;
+		const { run, message, entry } = place;
 		if (facts && facts.generation !== place.generation)
 			this.#turnTo(place, facts.generation);
 		for (const one of write.messages) this.#fileMessage(place, one);
 		for (const one of write.runs) this.#fileRun(place, one);
 		for (const one of write.generations) this.#archive(place, one);
+		for (const one of write.entries) this.#append(place, one);
+		for (const one of write.hides) this.#hide(place, one);
 		if (write.purgeBefore !== null)
 			this.#purge(place, sessionKey, write.purgeBefore);
 		if (!known) this.#insertRow(place, write);
@@ -133,12 +148,16 @@ export class Writer {
 			const found = this.#versionAt(place);
 			if (found !== baseVersion)
 				throw new VersionConflict(sessionKey, baseVersion, found);
-			if (place.run !== run || place.message !== message)
+			if (
+				place.run !== run ||
+				place.message !== message ||
+				place.entry !== entry
+			)
 				this.#db
 					.sql(
-						"UPDATE sessions SET last_run = ?, last_message = ? WHERE id = ?",
+						"UPDATE sessions SET last_run = ?, last_message = ?, last_entry = ? WHERE id = ?",
 					)
-					.run(place.run, place.message, place.id);
+					.run(place.run, place.message, place.entry, place.id);
 		}
 	}
 
@@ -147,7 +166,7 @@ export class Writer {
 		if (known) return known;
 		const found = this.#db
 			.sql(
-				"SELECT id, generation, last_run AS run, last_message AS message FROM sessions WHERE session_key = ?",
+				`SELECT id, generation, ${newestColumns} FROM sessions WHERE session_key = ?`,
 			)
 			.get(storable(sessionKey)) as Place | undefined;
 		if (!found) return null;
@@ -176,8 +195,8 @@ export class Writer {
 		this.#db
 			.sql(
 				`INSERT INTO sessions
-				(generation, version, status, hidden, unsettled, updated_at, last_run, last_message, body, id, session_key)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				(generation, version, status, hidden, unsettled, updated_at, last_run, last_message, last_entry, body, id, session_key)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			)
 			.run(...columnsOf(place, facts), place.id, sessionKey);
 		this.#remember(sessionKey, place);
@@ -202,7 +221,7 @@ export class Writer {
 	}
 
 	#fileMessage(place: Place, message: StoredMessage): void {
-		const { generation, messageId, seq, fate } = message;
+		const { generation, messageId, seq, fate, acceptedAt } = message;
 		const body = messageBody.encode(message);
 		const newest = this.#newestOf(place, generation);
 		const { changes, lastInsertRowid } = this.#insertMessage.run(
@@ -213,13 +232,14 @@ export class Writer {
 			fate,
 			newest.message,
 			body,
+			acceptedAt,
 		);
 		if (changes === 0) {
 			this.#db
 				.sql(
-					"UPDATE messages SET seq = ?, fate = ?, body = ? WHERE message_id = ? AND session = ?",
+					"UPDATE messages SET seq = ?, fate = ?, body = ?, accepted_at = ? WHERE message_id = ? AND session = ?",
 				)
-				.run(seq, fate, body, messageId, place.id);
+				.run(seq, fate, body, acceptedAt, messageId, place.id);
 			return;
 		}
 		newest.message = Number(lastInsertRowid);
@@ -250,48 +270,113 @@ export class Writer {
 		if (newest !== place) this.#setNewest(place, generation, newest);
 	}
 
+	/** An entry that is not newer than the newest of the key is there already. */
+	#append(place: Place, entry: StoredEntry): void {
+		const { generation, seq, sessionId, runId, attempt, hidden } = entry;
+		place.seq ??= this.#newestSeq(place);
+		if (seq <= place.seq) return;
+		const newest = this.#newestOf(place, generation);
+		const { lastInsertRowid } = this.#db
+			.sql(
+				`INSERT INTO transcript (session, generation, seq, session_id, run_id, attempt, hidden, previous, body)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			)
+			.run(
+				place.id,
+				generation,
+				seq,
+				storable(sessionId),
+				storable(runId),
+				attempt,
+				hidden ? 1 : 0,
+				newest.entry,
+				entryBody.encode(entry),
+			);
+		place.seq = seq;
+		newest.entry = Number(lastInsertRowid);
+		if (newest !== place) this.#setNewest(place, generation, newest);
+	}
+
+	#newestSeq(place: Place): number {
+		const found = this.#db
+			.sql(
+				`SELECT max(seq) AS seq FROM transcript WHERE id IN (
+					SELECT last_entry FROM sessions WHERE id = ?
+					UNION ALL
+					SELECT last_entry FROM generations WHERE session = ?)`,
+			)
+			.get(place.id, place.id);
+		return Number(found?.seq ?? 0);
+	}
+
+	/** Runs of a generation come one after the other: the entries of the one that is hidden are the newest. */
+	#hide(place: Place, { generation, runId, attempt }: HiddenRun): void {
+		this.#db
+			.sql(
+				`WITH RECURSIVE own (id, previous) AS (
+					SELECT id, previous FROM transcript WHERE id = ? AND run_id = ? AND attempt = ?
+					UNION ALL
+					SELECT one.id, one.previous FROM own JOIN transcript AS one ON one.id = own.previous
+					WHERE one.id < own.id AND one.run_id = ? AND one.attempt = ?
+				)
+				UPDATE transcript SET hidden = 1 WHERE hidden = 0 AND id IN (SELECT id FROM own)`,
+			)
+			.run(
+				this.#newestOf(place, generation).entry,
+				runId,
+				attempt,
+				runId,
+				attempt,
+			);
+	}
+
 	#archive(place: Place, ended: ArchivedGeneration): void {
 		this.#db
 			.sql(
-				`INSERT INTO generations (session, generation, body) VALUES (?, ?, ?)
-				ON CONFLICT (session, generation) DO UPDATE SET body = excluded.body`,
+				`INSERT INTO generations (session, generation, ended_at, body) VALUES (?, ?, ?, ?)
+				ON CONFLICT (session, generation) DO UPDATE SET ended_at = excluded.ended_at, body = excluded.body`,
 			)
-			.run(place.id, ended.generation, generationBody.encode(ended));
+			.run(
+				place.id,
+				ended.generation,
+				ended.endedAt,
+				generationBody.encode(ended),
+			);
 	}
 
 	/** The links of the generation that ends move from the session's row into a row of their own. */
 	#turnTo(place: Place, generation: number): void {
-		if (place.run !== null || place.message !== null)
-			this.#setNewest(place, place.generation, place);
-		const { run, message } = this.#newestOf(place, generation);
-		if (run !== null || message !== null)
-			this.#setNewest(place, generation, { run: null, message: null });
-		Object.assign(place, { generation, run, message });
+		if (!isNothing(place)) this.#setNewest(place, place.generation, place);
+		const { run, message, entry } = this.#newestOf(place, generation);
+		if (!isNothing({ run, message, entry }))
+			this.#setNewest(place, generation, nothing);
+		Object.assign(place, { generation, run, message, entry });
 	}
 
 	#newestOf(place: Place, generation: number): Newest {
 		if (generation === place.generation) return place;
 		const found = this.#db
 			.sql(
-				"SELECT last_run AS run, last_message AS message FROM generations WHERE session = ? AND generation = ?",
+				`SELECT ${newestColumns} FROM generations WHERE session = ? AND generation = ?`,
 			)
 			.get(place.id, generation) as Newest | undefined;
-		return found ?? { run: null, message: null };
+		return found ?? { ...nothing };
 	}
 
 	#setNewest(place: Place, generation: number, newest: Newest): void {
 		this.#db
 			.sql(
-				`INSERT INTO generations (session, generation, last_run, last_message) VALUES (?, ?, ?, ?)
-				ON CONFLICT (session, generation) DO UPDATE SET last_run = excluded.last_run, last_message = excluded.last_message`,
+				`INSERT INTO generations (session, generation, last_run, last_message, last_entry) VALUES (?, ?, ?, ?, ?)
+				ON CONFLICT (session, generation) DO UPDATE
+				SET last_run = excluded.last_run, last_message = excluded.last_message, last_entry = excluded.last_entry`,
 			)
-			.run(place.id, generation, newest.run, newest.message);
+			.run(place.id, generation, newest.run, newest.message, newest.entry);
 	}
 
 	#purge(place: Place, sessionKey: string, before: number): void {
 		const ended = this.#db
 			.sql(
-				"SELECT generation, last_run AS run, last_message AS message FROM generations WHERE session = ? AND generation < ?",
+				`SELECT generation, ${newestColumns} FROM generations WHERE session = ? AND generation < ?`,
 			)
 			.all(place.id, before) as unknown as (Newest & {
 			readonly generation: number;
@@ -308,7 +393,7 @@ export class Writer {
 		this.#db.sql("DELETE FROM refusals WHERE session_key = ?").run(sessionKey);
 	}
 
-	/** Erases the runs and messages of one generation. Messages that wait stay, and are linked anew. */
+	/** Erases the runs, messages and transcript of one generation. Messages that wait stay, and are linked anew. */
 	#erase(place: Place, generation: number, newest: Newest): void {
 		const waiting = this.#db
 			.sql(
@@ -319,12 +404,14 @@ export class Writer {
 			.sql(`DELETE FROM runs WHERE id IN (${linked("runs")})`)
 			.run(newest.run);
 		this.#db
+			.sql(`DELETE FROM transcript WHERE id IN (${linked("transcript")})`)
+			.run(newest.entry);
+		this.#db
 			.sql(
 				`DELETE FROM messages WHERE fate <> 'queued' AND id IN (${linked("messages")})`,
 			)
 			.run(newest.message);
-		newest.run = null;
-		newest.message = null;
+		Object.assign(newest, nothing);
 		for (const { id } of waiting) {
 			this.#db
 				.sql("UPDATE messages SET previous = ? WHERE id = ?")
@@ -334,21 +421,24 @@ export class Writer {
 	}
 }
 
+function isNothing({ run, message, entry }: Newest): boolean {
+	return run === null && message === null && entry === null;
+}
+
 function columnsOf(
 	place: Place,
 	facts: NonNullable<SessionWrite["facts"]>,
 ): (string | number | null)[] {
-	const unsettled =
-		facts.run !== null || facts.draining.length > 0 || facts.queue.length > 0;
 	return [
 		facts.generation,
 		facts.version,
 		statusOf(facts),
 		facts.hidden ? 1 : 0,
-		unsettled ? 1 : 0,
+		isUnsettled(facts) ? 1 : 0,
 		facts.updatedAt,
 		place.run,
 		place.message,
+		place.entry,
 		sessionBody.encode(facts),
 	];
 }

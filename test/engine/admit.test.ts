@@ -68,6 +68,7 @@ for (const [kind, makeStore] of storeKinds)
 						inputTokens: 3,
 						outputTokens: 4,
 						messageIds: [],
+						parent: null,
 					},
 				]);
 			});

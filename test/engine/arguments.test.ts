@@ -286,7 +286,7 @@ for (const [kind, makeStore] of storeKinds)
 			const calls: Record<string, [string, (r: Runtime) => unknown]> = {
 				"overlap that is none": [
 					"overlap",
-					(r) => r.send("k", "x", { overlap: wrong("latest") }),
+					(r) => r.send("k", "x", { overlap: wrong("newest") }),
 				],
 				"overlap of null": [
 					"overlap",

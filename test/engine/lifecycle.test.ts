@@ -539,7 +539,7 @@ describe("options", () => {
 		"a store that is none": { store: {} },
 		"a path as store": { store: "sessions.db" },
 		"an executor that is no function": { execute: {} },
-		"a mode that is none": { overlap: "latest" },
+		"a mode that is none": { overlap: "newest" },
 		"a policy without a mode": { overlap: { capacity: 5 } },
 		"no capacity": { overlap: { mode: "enqueue", capacity: 0 } },
 		"half a capacity": { overlap: { mode: "enqueue", capacity: 1.5 } },

@@ -463,7 +463,7 @@ for (const [kind, makeStore] of storeKinds)
 				"an empty run id": [{ runId: "", phase: "end" }, "runId"],
 				"a number as run id": [{ runId: 7, phase: "end" }, "runId"],
 				"no phase": [{ runId: "R" }, "phase"],
-				"a phase that is none": [{ runId: "R", phase: "progress" }, "phase"],
+				"a phase that is none": [{ runId: "R", phase: "pause" }, "phase"],
 				"a phase of number": [{ runId: "R", phase: 1 }, "phase"],
 				"a key of number": [
 					{ runId: "R", phase: "end", sessionKey: 5 },

@@ -23,6 +23,7 @@ for (const [kind, makeStore] of storeKinds)
 				status: "idle",
 				hasActiveRun: false,
 				activeRun: null,
+				waits: [],
 				lastOutcome: null,
 				lastError: null,
 				startedAt: null,

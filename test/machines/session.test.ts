@@ -14,6 +14,13 @@ import { describe, expect, test } from "vitest";
 import { getInitialSnapshot, transition } from "xstate";
 
 /** The bare machine, stepped with XState's own `transition`: no engine, effects as data. */
+const policy = {
+	mode: "enqueue",
+	capacity: 3,
+	debounceMs: 0,
+	onFull: "reject",
+} as const;
+
 class Stepper {
 	snapshot = getInitialSnapshot(sessionMachine, { sessionKey: "k" });
 	at = 1000;
@@ -46,8 +53,8 @@ class Stepper {
 			type: "message",
 			messageId,
 			input: messageId,
-			mode: "enqueue",
-			capacity: 3,
+			policy,
+			deadline: this.at + 5000,
 			sessionId: "S1",
 			grant: `run-${messageId}`,
 			...more,
@@ -57,6 +64,7 @@ class Stepper {
 	reset(sessionId: string, more: object = {}) {
 		return this.step({
 			type: "reset",
+			cause: "reset",
 			sessionId,
 			reason: null,
 			deadline: this.at + 5000,
@@ -144,7 +152,9 @@ describe("the session machine, with no engine present", () => {
 			result: "full",
 			capacity: 3,
 		});
-		expect(session.message("m6", { mode: "reject" }).reply).toMatchObject({
+		expect(
+			session.message("m6", { policy: { ...policy, mode: "reject" } }).reply,
+		).toMatchObject({
 			result: "busy",
 			current: { runId: "run-m1" },
 		});

@@ -11,6 +11,7 @@ import {
 	byCodePoint,
 	commit,
 	endedOf,
+	entryOf,
 	factsOf,
 	failedRun,
 	fullFacts,
@@ -82,18 +83,33 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 				);
 		});
 
+		test("every field of a transcript entry comes back, but not what it is kept by", async () => {
+			const store = await opened();
+			const entry = entryOf("k", 7, {
+				generation: 2,
+				sessionId: "s2",
+				runId: "live",
+				attempt: 3,
+				at: at + 0.5,
+				entry: awkward,
+			});
+			await commit(store, writeOf("k", 0, { entries: [entry] }));
+			const { attempt: _, hidden: __, ...shown } = entry;
+			expect((await store.transcript("k", {})).items).toStrictEqual([shown]);
+		});
+
 		test("an expectation comes back with the fields it had, and no others", async () => {
 			const store = await opened();
 			const messages = [
 				messageOf("none", { seq: 1, expect: {} }),
 				messageOf("one", { seq: 2, expect: { generation: 0 } }),
-				messageOf("other", { seq: 3, expect: { runId: "" } }),
+				messageOf("other", { seq: 3, expect: { runId: "", messageId: "m" } }),
 			];
 			await commit(store, writeOf("k", 0, { messages }));
 			expect((await store.load("k"))?.queue.map((one) => one.expect)).toEqual([
 				{},
 				{ generation: 0 },
-				{ runId: "" },
+				{ runId: "", messageId: "m" },
 			]);
 		});
 
@@ -151,6 +167,8 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 				writeOf(half, 0),
 				writeOf("k", 0, { runs: [runOf("k", half)] }),
 				writeOf("k", 0, { messages: [messageOf(half)] }),
+				writeOf("k", 0, { entries: [entryOf("k", 1, { runId: half })] }),
+				writeOf("k", 0, { entries: [entryOf("k", 1, { sessionId: half })] }),
 			];
 			for (const write of writes)
 				await expect(commit(store, write)).rejects.toMatchObject({
@@ -161,6 +179,7 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 			expect(await store.runsNamed(half)).toEqual([]);
 			expect(await store.message("\ufffd", half)).toBeNull();
 			expect((await store.list({ prefix: half })).items).toEqual([]);
+			expect((await store.transcript(half, {})).items).toEqual([]);
 			expect(await store.load("k")).toBeNull();
 		});
 
@@ -174,6 +193,7 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 			const nothing = { items: [], cursor: null };
 			expect(await store.list({})).toEqual(nothing);
 			expect(await store.runs("k", {})).toEqual(nothing);
+			expect(await store.transcript("k", {})).toEqual(nothing);
 			expect(await store.generations("k", {})).toEqual(nothing);
 			expect(await store.refusals({})).toEqual(nothing);
 			expect(await store.unsettled({})).toEqual(nothing);
@@ -242,6 +262,30 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 			]);
 		});
 
+		test("a message that was moved in line, which stands where it was moved to", async () => {
+			const store = await opened();
+			const line = async () =>
+				(await store.load("k"))?.queue.map((one) => one.messageId);
+			const moved = (messageId: string, seq: number, order = seq) =>
+				messageOf(messageId, { seq, order });
+			await commit(
+				store,
+				writeOf("k", 0, {
+					messages: [moved("a", 1), moved("b", 2), moved("c", 3, -0.5)],
+				}),
+			);
+			expect(await line()).toEqual(["c", "a", "b"]);
+			// Of two that stand in one place, the one that arrived first.
+			await commit(
+				store,
+				writeOf("k", 1, {
+					facts: factsOf("k", { version: 2 }),
+					messages: [moved("c", 3, 9), moved("a", 1, 9)],
+				}),
+			);
+			expect(await line()).toEqual(["b", "a", "c"]);
+		});
+
 		test("the same message twice in one batch: the last counts", async () => {
 			const store = await opened();
 			const taken = messageOf("m1", { fate: "taken", run: ticketOf("k") });
@@ -264,6 +308,7 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 						messages: [messageOf("m")],
 						runs: [runOf("first", "r")],
 						generations: [endedOf("first", 1)],
+						entries: [entryOf("first", 1)],
 					}),
 					writeOf("seen", 7),
 					writeOf("last", 0),
@@ -278,6 +323,7 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 			expect(await store.runsNamed("r")).toEqual([]);
 			expect(await store.message("first", "m")).toBeNull();
 			expect(await store.generation("first", 1)).toBeNull();
+			expect((await store.transcript("first", {})).items).toEqual([]);
 			expect(await store.load("last")).toBeNull();
 			expect((await store.refusals({})).items).toEqual([]);
 			expect(await store.version("seen")).toBe(1);
@@ -435,6 +481,13 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 			const rows = [
 				factsOf("idle", { updatedAt: 1 }),
 				factsOf("running", { run, updatedAt: 2 }),
+				factsOf("waiting", {
+					run: {
+						...run,
+						waits: [{ name: "answer", deadline: null, attempt: 1 }],
+					},
+					updatedAt: 2,
+				}),
 				factsOf("resetting", {
 					draining: [{ run, ended: endedOf("k", 1) }],
 					updatedAt: 3,
@@ -455,6 +508,7 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 			for (const status of [
 				"idle",
 				"running",
+				"waiting",
 				"resetting",
 				"ended",
 				"failed",
@@ -633,6 +687,12 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 						draining: [{ run, ended: endedOf("k", 1) }],
 					}),
 				}),
+				writeOf("d-closing", 0, {
+					facts: factsOf("d-closing", {
+						generation: 2,
+						closing: [{ generation: 1, deadline: at }],
+					}),
+				}),
 				writeOf("e-reserved", 0, {
 					facts: factsOf("e-reserved", { reservations: [run] }),
 				}),
@@ -640,10 +700,16 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 			const pages = await walk((cursor) =>
 				store.unsettled({ limit: 2, cursor }),
 			);
-			expect(pages).toEqual([["b-waiting", "c-draining"], ["d-running"]]);
+			expect(pages).toEqual([
+				["b-waiting", "c-draining"],
+				["d-closing", "d-running"],
+			]);
 			await commit(
 				store,
 				writeOf("d-running", 1),
+				writeOf("d-closing", 1, {
+					facts: factsOf("d-closing", { version: 2, generation: 2 }),
+				}),
 				writeOf("b-waiting", 1, {
 					messages: [messageOf("m", { fate: "taken" })],
 				}),
@@ -666,6 +732,9 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 				);
 				await expect(store.refusals({ limit })).rejects.toMatchObject(refused);
 				await expect(store.unsettled({ limit })).rejects.toMatchObject(refused);
+				await expect(store.transcript("k", { limit })).rejects.toMatchObject(
+					refused,
+				);
 			},
 		);
 
@@ -681,6 +750,9 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 				refused,
 			);
 			await expect(store.refusals({ cursor })).rejects.toMatchObject(refused);
+			await expect(store.transcript("k", { cursor })).rejects.toMatchObject(
+				refused,
+			);
 		});
 	});
 
@@ -888,11 +960,15 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 				await expect(one.generation("k", 1)).rejects.toMatchObject(closed);
 				await expect(one.runs("k", {})).rejects.toMatchObject(closed);
 				await expect(one.refusals({})).rejects.toMatchObject(closed);
+				await expect(one.transcript("k", {})).rejects.toMatchObject(closed);
 			}
 			await expect(commit(owner, writeOf("k", 1))).rejects.toMatchObject(
 				closed,
 			);
 			await expect(owner.unsettled({})).rejects.toMatchObject(closed);
+			await expect(
+				owner.prune({ of: "refusals", keep: 1 }, 1),
+			).rejects.toMatchObject(closed);
 			const next = await store.open({ name: "next" });
 			// The old hands let go of nothing that is the next owner's.
 			await owner[Symbol.asyncDispose]();

@@ -24,8 +24,10 @@ import {
 	awkward,
 	commit,
 	endedOf,
+	entryOf,
 	factsOf,
 	fullFacts,
+	fullMessage,
 	messageOf,
 	refusalOf,
 	runOf,
@@ -644,7 +646,17 @@ describe("a row that cannot be read", () => {
 
 	test("of anything else is STORE_CORRUPT, with its name", async () => {
 		const { store, change } = await withRows();
-		for (const table of ["messages", "runs", "generations", "refusals"])
+		await commit(
+			store,
+			writeOf("k", 1, { facts: null, entries: [entryOf("k", 1)] }),
+		);
+		for (const table of [
+			"messages",
+			"runs",
+			"generations",
+			"refusals",
+			"transcript",
+		])
 			change(`UPDATE ${table} SET body = '[1]'`);
 		await expect(store.message("k", "m2")).rejects.toMatchObject(
 			error("STORE_CORRUPT", 'message "m2" of session "k"'),
@@ -658,22 +670,40 @@ describe("a row that cannot be read", () => {
 		await expect(store.refusals({})).rejects.toMatchObject(
 			error("STORE_CORRUPT", "refusal 1"),
 		);
+		await expect(store.transcript("k", {})).rejects.toMatchObject(
+			error("STORE_CORRUPT", 'entry 1 of the transcript of session "k"'),
+		);
 	});
 
 	test("is not one that has grown at its end", async () => {
 		const { store, change } = await withRows();
+		// A newer version writes all that this one knows before what it adds itself.
+		const message = fullMessage("k", { fate: "queued" });
+		const run = runOf("k", "full", { takenBack: true });
+		await commit(
+			store,
+			writeOf("k", 1, {
+				facts: { ...fullFacts("k"), version: 2 },
+				messages: [messageOf("m2", { fate: "taken" }), message],
+				runs: [run],
+				entries: [entryOf("k", 1)],
+			}),
+		);
 		const before = await store.load("k");
+		expect(before?.queue).toHaveLength(1);
 		for (const table of [
 			"sessions",
 			"messages",
 			"runs",
 			"generations",
 			"refusals",
+			"transcript",
 		])
 			change(`UPDATE ${table} SET body = json_insert(body, '$[#]', 'new')`);
 		expect(await store.load("k")).toEqual(before);
-		expect((await store.runs("k", {})).items).toHaveLength(1);
+		expect(await store.runsNamed("full")).toEqual([run]);
 		expect(await store.generation("k", 1)).toEqual(endedOf("k", 1));
 		expect((await store.refusals({})).items).toHaveLength(1);
+		expect((await store.transcript("k", {})).items).toHaveLength(1);
 	});
 });

@@ -13,7 +13,7 @@ import type { OpenStore } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFile } from "../support/stores.ts";
-import { commit, writeOf } from "./records.ts";
+import { at, commit, endedOf, entryOf, factsOf, writeOf } from "./records.ts";
 import { startRemote } from "./remote.ts";
 
 function closeLater(store: OpenStore): OpenStore {
@@ -237,6 +237,43 @@ test("readers are let in while another process owns the file, and see its commit
 	expect(await reader.version("k")).toBe(1);
 	await remote.kill();
 	expect(await reader.version("k")).toBe(1);
+});
+
+test("what another process appended and pruned is so for readers, and after kill -9", async () => {
+	const path = temporaryFile();
+	const remote = await startRemote();
+	await remote.call("open", path);
+	await remote.call("commit", {
+		sessions: [writeOf("k", 0, { entries: [entryOf("k", 1)] })],
+		refusals: [],
+	});
+	await remote.call("commit", {
+		sessions: [
+			writeOf("k", 1, {
+				facts: factsOf("k", { version: 2, generation: 2 }),
+				generations: [endedOf("k", 1)],
+				entries: [entryOf("k", 2, { generation: 2 })],
+			}),
+		],
+		refusals: [],
+	});
+	await using reader = await sqliteStore(path).read();
+	const seen = async () =>
+		(await reader.transcript("k", {})).items.map(({ seq }) => seq);
+	expect(await seen()).toEqual([2, 1]);
+	expect(await remote.call("transcript", "k", { limit: 1 })).toEqual(
+		await reader.transcript("k", { limit: 1 }),
+	);
+	const rule = { of: "generations", endedBefore: at + 1 } as const;
+	expect(await remote.call("prune", rule, 1)).toEqual({
+		erased: 1,
+		more: true,
+	});
+	expect(await seen()).toEqual([2]);
+	await remote.kill();
+	const owner = closeLater(await sqliteStore(path).open({ name: "next" }));
+	expect(await owner.prune(rule, 1)).toEqual({ erased: 1, more: false });
+	expect(await seen()).toEqual([2]);
 });
 
 test("readers of the owner's process come and go without a change to the lock", async () => {

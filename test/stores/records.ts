@@ -15,6 +15,7 @@ import {
 	type SessionFacts,
 	unusedFacts,
 } from "turnkeeper/machines";
+import type { StoredEntry } from "../../machines/facts.ts";
 
 export const at = 1_700_000_000_000;
 
@@ -61,6 +62,33 @@ export function runOf(
 		error: null,
 		inputTokens: 0,
 		outputTokens: 0,
+		parent: null,
+		ancestors: [],
+		waits: [],
+		answers: [],
+		deliveries: [],
+		takenBack: false,
+		leaseMs: null,
+		seenAt: null,
+		...change,
+	};
+}
+
+export function entryOf(
+	sessionKey: string,
+	seq: number,
+	change: Partial<StoredEntry> = {},
+): StoredEntry {
+	return {
+		sessionKey,
+		generation: 1,
+		seq,
+		sessionId: "s1",
+		runId: "r1",
+		attempt: 1,
+		hidden: false,
+		at: at + seq,
+		entry: { said: seq },
 		...change,
 	};
 }
@@ -76,6 +104,13 @@ export function messageOf(
 		generation: 1,
 		seq: 1,
 		expect: null,
+		order: change.seq ?? 1,
+		front: null,
+		group: null,
+		steers: null,
+		skipped: [],
+		parent: null,
+		edited: false,
 		fate: "queued",
 		run: null,
 		reason: null,
@@ -131,6 +166,8 @@ export function writeOf(
 		runs: [],
 		generations: [],
 		messages: [],
+		entries: [],
+		hides: [],
 		purgeBefore: null,
 		...parts,
 	};
@@ -207,6 +244,21 @@ const stoppedRun = (sessionKey: string): RunFacts =>
 		outcome: null,
 		inputTokens: 11,
 		outputTokens: 12,
+		parent: { ...ticketOf("parent's key", "r0"), generation: 4 },
+		ancestors: ["grandparent's key", "parent's key"],
+		waits: [
+			{ name: "approval", deadline: at + 9.5, attempt: 3 },
+			{ name: "old", deadline: null, attempt: 2 },
+		],
+		answers: [{ name: "colour", value: awkward }],
+		deliveries: [
+			{ name: "mail", attempt: 2, status: "done", result: awkward },
+			{ name: "post", attempt: 3, status: "begun", result: null },
+			{ name: "fax", attempt: 3, status: "failed", result: "busy" },
+		],
+		takenBack: true,
+		leaseMs: 60_000,
+		seenAt: at + 7,
 	});
 
 export const failedRun = (sessionKey: string): RunFacts =>
@@ -224,7 +276,7 @@ export const failedRun = (sessionKey: string): RunFacts =>
 export const fullGeneration = (sessionKey: string): ArchivedGeneration =>
 	endedOf(sessionKey, 2, {
 		sessionIds: ["s2", "s3"],
-		endedBy: "delete",
+		endedBy: "expiry",
 		reason: "asked to",
 		endedAt: at + 10,
 		row: {
@@ -285,6 +337,12 @@ export function fullFacts(sessionKey: string): SessionFacts {
 		createdAt: at - 1000,
 		updatedAt: at + 0.5,
 		version: 1,
+		retry: runOf(sessionKey, "dead", { outcome: "interrupted", leaseMs: 5 }),
+		quietUntil: at + 6,
+		entries: 17,
+		activeAt: at - 1,
+		takenAt: at - 2,
+		closing: [{ generation: 2, deadline: at + 8 }],
 	};
 }
 
@@ -297,7 +355,24 @@ export const fullMessage = (
 		acceptedAt: at + 3,
 		generation: 2,
 		seq: 6,
-		expect: { sessionId: "s4", generation: 3, runId: "live", version: 5 },
+		expect: {
+			sessionId: "s4",
+			generation: 3,
+			runId: "live",
+			messageId: "m0",
+			version: 5,
+		},
+		order: 2.5,
+		front: "interrupt",
+		group: 4,
+		steers: "live",
+		skipped: ["m2", "m3"],
+		parent: {
+			run: { ...ticketOf("parent's key", "r0"), generation: 4 },
+			attached: true,
+			ancestors: ["grandparent's key", "parent's key"],
+		},
+		edited: true,
 		fate: "removed",
 		run: { ...ticketOf(sessionKey, "r7"), generation: 3, attempt: 2 },
 		reason: "the queue was dropped",

@@ -1,7 +1,13 @@
 /** A process of its own that does to a store what its parent says. Ends when the parent does. */
 
 import { type SqliteStoreOptions, sqliteStore } from "../../src/sqlite.ts";
-import type { Batch, OpenStore, StoreReader } from "../../src/store.ts";
+import type {
+	Batch,
+	OpenStore,
+	PruneRule,
+	StoreReader,
+	TranscriptQuery,
+} from "../../src/store.ts";
 
 let owned: OpenStore | undefined;
 let looked: StoreReader | undefined;
@@ -23,6 +29,12 @@ const commands = {
 	},
 	async version(sessionKey: string) {
 		return (owned ?? looked)?.version(sessionKey);
+	},
+	async transcript(sessionKey: string, query: TranscriptQuery) {
+		return (owned ?? looked)?.transcript(sessionKey, query);
+	},
+	async prune(rule: PruneRule, limit: number) {
+		return owned?.prune(rule, limit);
 	},
 	async dispose() {
 		await owned?.[Symbol.asyncDispose]();

@@ -1,0 +1,48 @@
+/** Owns whether a run that died is tried again, and how: its messages stand first in line again, and its next attempt takes them. Pure. */
+import type { QueuedMessage, SessionFacts } from "./facts.ts";
+import { type EventOf, leave } from "./lifecycle.ts";
+import { putBack } from "./line.ts";
+import type { RunFacts } from "./run.ts";
+
+/** Whether the messages of a run that an event settles are to be tried again. */
+export function isTriedAgain(
+	run: RunFacts,
+	event: EventOf<"settled">,
+): boolean {
+	const { retry } = event;
+	if (!retry || run.outcome !== "interrupted" || run.driver !== "managed")
+		return false;
+	const [first] = retry.messages;
+	return (
+		first !== undefined &&
+		(run.stop === null || run.stop.cause === "shutdown") &&
+		run.attempt < retry.maxAttempts &&
+		event.at - first.acceptedAt <= retry.maxAgeMs
+	);
+}
+
+/** The messages of a run that died: before all others that have no front place, and taken together. */
+export function triedAgain(
+	event: EventOf<"settled">,
+): readonly QueuedMessage[] {
+	const messages = event.retry?.messages ?? [];
+	const group = Math.min(...messages.map(({ seq }) => seq));
+	return messages.map((message, at) => ({
+		...message,
+		order: -1e9 + at,
+		front: null,
+		group,
+		steers: null,
+	}));
+}
+
+export function requeue(
+	facts: SessionFacts,
+	event: EventOf<"settled">,
+	run: RunFacts,
+): SessionFacts {
+	return {
+		...putBack(leave(facts, event, run), triedAgain(event)),
+		retry: run,
+	};
+}

@@ -1,0 +1,77 @@
+/**
+ * Owns the two times of a live run: how long it may take, and how long it may be silent. When one is over it says so; what that means is
+ * decided by the session. Time in which a run waits counts for neither.
+ */
+import { openWaits, type RunFacts } from "../machines/run.ts";
+import type { Clock } from "./clock.ts";
+import type { LiveRun } from "./registry.ts";
+
+export interface DeadlineHost {
+	readonly clock: Clock;
+	/** A run took longer than it may. */
+	timedOut(live: LiveRun): void;
+	/** A run that has a lease was silent for too long. */
+	fellSilent(live: LiveRun): void;
+}
+
+export function armTimeout(
+	live: LiveRun,
+	timeoutMs: number,
+	host: DeadlineHost,
+): void {
+	const { clock } = host;
+	let left = timeoutMs;
+	let since = clock.now();
+	let timer: unknown = null;
+	const run = () => {
+		since = clock.now();
+		timer = clock.setTimeout(() => host.timedOut(live), Math.max(0, left));
+	};
+	const pause = () => {
+		if (timer === null) return;
+		clock.clearTimeout(timer);
+		timer = null;
+		left -= Math.max(0, clock.now() - since);
+	};
+	run();
+	live.own({
+		see: (now) => {
+			if (isWaiting(now)) pause();
+			else if (timer === null) run();
+		},
+		stop: pause,
+		release: pause,
+	});
+}
+
+export function armLease(
+	live: LiveRun,
+	leaseMs: number,
+	host: DeadlineHost,
+): void {
+	const { clock } = host;
+	let timer: unknown = null;
+	const wait = (ms: number) => {
+		timer = clock.setTimeout(look, Math.max(0, ms));
+	};
+	const look = () => {
+		const left = live.seenAt + leaseMs - clock.now();
+		if (isWaiting(live.run)) wait(leaseMs);
+		else if (left > 0) wait(left);
+		else host.fellSilent(live);
+	};
+	look();
+	let waits = isWaiting(live.run);
+	live.own({
+		see: (now) => {
+			// To wait for an answer is no silence of its own: the time runs anew from there.
+			if (isWaiting(now) !== waits) live.seenAt = clock.now();
+			waits = isWaiting(now);
+		},
+		release: () => clock.clearTimeout(timer),
+	});
+}
+
+function isWaiting(run: RunFacts): boolean {
+	return openWaits(run).length > 0;
+}

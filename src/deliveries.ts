@@ -1,0 +1,115 @@
+/**
+ * Owns outward effects of runs: the intent is committed before, the result after, and neither is lost on the way. A later attempt of the
+ * run finds out here what an earlier one has done.
+ */
+import { createHash } from "node:crypto";
+import type { JsonValue } from "../machines/json.ts";
+import { type RunFacts, stepRun } from "../machines/run.ts";
+import type { RunTicket } from "../machines/ticket.ts";
+import { checkJson, copied, invalid, shown } from "./arguments.ts";
+import type { Engine } from "./engine.ts";
+import { ask, staleRun } from "./handles.ts";
+import { isUnsettled, keptRun } from "./records.ts";
+import type { LiveRun } from "./registry.ts";
+
+type Effect = (context: {
+	signal: AbortSignal;
+	idempotencyKey: string;
+}) => unknown;
+
+export async function deliver<Meta>(
+	engine: Engine<Meta>,
+	live: LiveRun,
+	name: string,
+	effect: Effect,
+): Promise<unknown> {
+	if (live.isAborted) throw staleRun(live.ticket);
+	const { ticket } = live;
+	const { reply } = await ask(engine, live, () => ({
+		type: "deliver",
+		at: engine.now(),
+		ticket: live.ticket,
+		name,
+	}));
+	if (reply?.result === "known") return copied(reply.value);
+	if (reply?.result === "used")
+		throw invalid(
+			`name is ${shown(name)}, which run ${shown(ticket.runId)} has used for a delivery before; each needs a name of its own`,
+		);
+	// Told to stop while the intent was on its way: nothing has been done yet.
+	if (reply?.result !== "done" || live.isAborted) throw staleRun(ticket);
+	const work = carryOut(engine, live, name, effect);
+	live.pending.add(work);
+	try {
+		return await work;
+	} finally {
+		live.pending.delete(work);
+	}
+}
+
+async function carryOut<Meta>(
+	engine: Engine<Meta>,
+	live: LiveRun,
+	name: string,
+	effect: Effect,
+): Promise<unknown> {
+	const { ticket, signal } = live;
+	const idempotencyKey = idempotencyKeyOf(ticket, name);
+	let result: JsonValue;
+	let output: unknown;
+	try {
+		output = await effect({ signal, idempotencyKey });
+		result =
+			output === undefined
+				? null
+				: checkJson(output, `what the delivery ${shown(name)} returned`);
+	} catch (error) {
+		await note(engine, ticket, name, "failed", null);
+		throw error;
+	}
+	await note(engine, ticket, name, "done", result);
+	return output;
+}
+
+/** The same for every attempt of the run. */
+function idempotencyKeyOf(
+	{ sessionKey, generation, runId }: RunTicket,
+	name: string,
+): string {
+	return createHash("sha256")
+		.update(JSON.stringify([sessionKey, generation, runId, name]))
+		.digest("hex")
+		.slice(0, 32);
+}
+
+/** How it ended is noted in the record of its run, wherever that is by now. Resolves when that is committed, or never will be. */
+function note<Meta>(
+	engine: Engine<Meta>,
+	ticket: RunTicket,
+	name: string,
+	status: "done" | "failed",
+	result: JsonValue,
+): Promise<void> {
+	const step = { type: "delivered", name, status, result } as const;
+	let settled: RunFacts | null = null;
+	return new Promise((resolve) => {
+		engine.keep(
+			ticket.sessionKey,
+			{
+				prepare: (session) => {
+					settled = null;
+					if (isUnsettled(session, ticket)) return undefined;
+					return keptRun(engine, session, ticket).then((kept) => {
+						settled = kept;
+					});
+				},
+				event: () => (settled ? null : { ...step, at: engine.now(), ticket }),
+				amend: (turn) => {
+					if (settled) turn.runs = [stepRun(settled, step)];
+				},
+				committed: () => resolve(),
+			},
+			resolve,
+		);
+	});
+}

@@ -1,0 +1,134 @@
+/**
+ * Owns what runs say while they run, for those who follow them. In memory alone: the newest values of a live run, and for a minute those
+ * of a run that ended. Never part of the feed or the store.
+ */
+import type { JsonValue } from "../machines/json.ts";
+import { type RunTicket, ticketId } from "../machines/ticket.ts";
+import type { Clock } from "./clock.ts";
+import type { ProgressItem } from "./runtime.ts";
+
+const mostValues = 1000;
+const keptAfterEndMs = 60_000;
+const mostEnded = 1000;
+
+type Identity = Parameters<typeof ticketId>[0];
+
+class Log {
+	/** The newest values; the last has number `count`. */
+	values: JsonValue[] = [];
+	count = 0;
+	endedAt: number | null = null;
+	#waiting: (() => void)[] = [];
+
+	add(value: JsonValue): void {
+		this.values.push(value);
+		this.count += 1;
+		// Dropped by the half, so that a value costs no shift of all others.
+		if (this.values.length >= 2 * mostValues)
+			this.values = this.values.slice(-mostValues);
+		this.wake();
+	}
+
+	/** The number of the oldest value that is kept. */
+	get first(): number {
+		return this.count - Math.min(this.values.length, mostValues) + 1;
+	}
+
+	at(seq: number): JsonValue {
+		return this.values[
+			this.values.length - 1 - (this.count - seq)
+		] as JsonValue;
+	}
+
+	wake(): void {
+		for (const go of this.#waiting.splice(0)) go();
+	}
+
+	/** Resolves when there is more, or when the signal is aborted. */
+	more(signal: AbortSignal | undefined): Promise<void> {
+		return new Promise((resolve) => {
+			const go = () => {
+				signal?.removeEventListener("abort", go);
+				resolve();
+			};
+			this.#waiting.push(go);
+			signal?.addEventListener("abort", go, { once: true });
+		});
+	}
+}
+
+export class Progress {
+	readonly #clock: Clock;
+	#logs = new Map<string, Log>();
+	/** Logs of runs that ended, the longest ended first. */
+	#ended = new Set<string>();
+
+	constructor(clock: Clock) {
+		this.#clock = clock;
+	}
+
+	/** The run lives: what it says can be followed. */
+	open(ticket: Identity): void {
+		const id = ticketId(ticket);
+		if (!this.#logs.has(id)) this.#logs.set(id, new Log());
+	}
+
+	add(ticket: Identity, value: JsonValue): void {
+		const log = this.#logs.get(ticketId(ticket));
+		if (log?.endedAt === null) log.add(value);
+	}
+
+	/** The run settled: those who follow it come to their end. */
+	end(ticket: Identity): void {
+		const id = ticketId(ticket);
+		const log = this.#logs.get(id);
+		if (!log) return;
+		log.endedAt ??= this.#clock.now();
+		log.wake();
+		if (log.count === 0) this.#logs.delete(id);
+		else this.#ended.add(id);
+		this.#forget();
+	}
+
+	/** All come to their end. */
+	close(): void {
+		for (const log of this.#logs.values()) {
+			log.endedAt ??= this.#clock.now();
+			log.wake();
+		}
+		this.#logs.clear();
+		this.#ended.clear();
+	}
+
+	async *follow(
+		ticket: RunTicket,
+		from: number,
+		signal: AbortSignal | undefined,
+	): AsyncGenerator<ProgressItem, void, undefined> {
+		this.#forget();
+		const log = this.#logs.get(ticketId(ticket));
+		if (!log) return;
+		let next = from;
+		while (!signal?.aborted) {
+			if (next < log.first) {
+				yield { gap: { from: next, to: log.first - 1 } };
+				next = log.first;
+			} else if (next <= log.count) {
+				const value = log.at(next);
+				next += 1;
+				yield { seq: next - 1, value };
+			} else if (log.endedAt !== null) return;
+			else await log.more(signal);
+		}
+	}
+
+	#forget(): void {
+		const before = this.#clock.now() - keptAfterEndMs;
+		for (const id of this.#ended) {
+			const endedAt = this.#logs.get(id)?.endedAt ?? 0;
+			if (endedAt > before && this.#ended.size <= mostEnded) return;
+			this.#ended.delete(id);
+			this.#logs.delete(id);
+		}
+	}
+}

@@ -1,0 +1,120 @@
+/** Owns what a host may see and change of the messages that wait. What was taken is out of its hands, and it is told so. */
+
+import type { SessionEvent } from "../machines/events.ts";
+import type { Message } from "../machines/facts.ts";
+import { messageOf } from "../machines/line.ts";
+import {
+	checkJson,
+	checkName,
+	checkOptions,
+	checkSchema,
+	invalid,
+} from "./arguments.ts";
+import { refused } from "./commands.ts";
+import type { Config } from "./config.ts";
+import type { Engine } from "./engine.ts";
+import type { Entrance } from "./entrance.ts";
+import type { Answer } from "./runtime.ts";
+import { rowAfter } from "./turn.ts";
+
+export class Queue<Input, Output, Meta> {
+	readonly #engine: Engine<Meta>;
+	readonly #config: Config<Input, Output, Meta>;
+	readonly #entrance: Entrance;
+
+	constructor(
+		engine: Engine<Meta>,
+		config: Config<Input, Output, Meta>,
+		entrance: Entrance,
+	) {
+		this.#engine = engine;
+		this.#config = config;
+		this.#entrance = entrance;
+	}
+
+	async list(sessionKey: string): Promise<readonly Message<Input>[]> {
+		checkName(sessionKey, "sessionKey");
+		const engine = this.#engine;
+		if (!engine.isServing) throw engine.refusal("queue.list");
+		const queue =
+			engine.directory.find(sessionKey)?.committed?.queue ??
+			(await engine.store.load(sessionKey))?.queue ??
+			[];
+		return queue.map(
+			messageOf,
+		) as readonly unknown[] as readonly Message<Input>[];
+	}
+
+	async update(
+		sessionKey: string,
+		messageId: string,
+		given: { input?: Input; before?: string | null },
+	): Promise<Answer<null, Meta>> {
+		this.#engine.mustBeOpen("queue.update");
+		const { before, ...change } = checkOptions(given, "change");
+		checkName(messageId, "messageId");
+		if (before !== undefined && before !== null) checkName(before, "before");
+		if (change.input === undefined && before === undefined)
+			throw invalid(
+				"change is empty; it must have an input, or a before: the id of a message that waits, or null for the end",
+			);
+		const { schemas } = this.#config;
+		const input =
+			change.input === undefined ? undefined : checkJson(change.input, "input");
+		if (schemas && input !== undefined)
+			await this.#entrance.guard(checkSchema(schemas.input, input, "input"));
+		return this.#change(sessionKey, messageId, {
+			type: "edit",
+			at: 0,
+			messageId,
+			input,
+			before,
+		});
+	}
+
+	async remove(
+		sessionKey: string,
+		messageId: string,
+	): Promise<Answer<null, Meta>> {
+		this.#engine.mustBeOpen("queue.remove");
+		checkName(messageId, "messageId");
+		return this.#change(sessionKey, messageId, {
+			type: "remove",
+			at: 0,
+			messageId,
+		});
+	}
+
+	async #change(
+		sessionKey: string,
+		messageId: string,
+		event: SessionEvent,
+	): Promise<Answer<null, Meta>> {
+		checkName(sessionKey, "sessionKey");
+		const engine = this.#engine;
+		/** It was here once, and waits no more. */
+		let isGone = false;
+		return new Promise((resolve, reject) => {
+			engine.post(sessionKey, {
+				prepare: (session) => {
+					if (session.facts.queue.some((one) => one.messageId === messageId))
+						return undefined;
+					isGone = session.uncommittedMessages.has(messageId);
+					return engine.store.message(sessionKey, messageId).then((kept) => {
+						isGone ||= kept?.kind === "message";
+					});
+				},
+				event: () => ({ ...event, at: engine.now() }),
+				committed: (turn) => {
+					const row = rowAfter(turn) as never;
+					if (turn.reply?.result === "done")
+						resolve({ result: "done", row, report: null });
+					else if (turn.reply?.result === "nothing" && isGone)
+						resolve({ result: "stale", row, mismatch: "messageId" });
+					else resolve(refused(turn));
+				},
+				failed: reject,
+			});
+		});
+	}
+}

@@ -1,0 +1,71 @@
+/** Owns how late words about a run reach its record: to the live run, to one that drains, or to the record of one that settled. */
+import type { ArchivedGeneration, SessionFacts } from "../machines/facts.ts";
+import { addUsage } from "../machines/lifecycle.ts";
+import { ownsRun, type RunFacts, stepRun } from "../machines/run.ts";
+import type { RunTicket } from "../machines/ticket.ts";
+import type { Engine } from "./engine.ts";
+import type { LiveSession } from "./session.ts";
+
+/** Usage always counts: to the live run, to one that drains, or in the record of one that settled. */
+export function countUsage<Meta>(
+	engine: Engine<Meta>,
+	ticket: RunTicket,
+	used: { readonly inputTokens: number; readonly outputTokens: number },
+): void {
+	let settled: RunFacts | null = null;
+	let archived: ArchivedGeneration | null = null;
+	engine.keep(ticket.sessionKey, {
+		prepare: (session) => {
+			settled = null;
+			archived = null;
+			if (isUnsettled(session, ticket)) return undefined;
+			return (async () => {
+				const { sessionKey, generation } = ticket;
+				settled = await keptRun(engine, session, ticket);
+				if (generation !== session.facts.generation)
+					archived = await engine.store.generation(sessionKey, generation);
+			})();
+		},
+		event: (session) =>
+			archived || (settled && settled.generation !== session.facts.generation)
+				? null
+				: { type: "usage", at: engine.now(), ticket, ...used },
+		amend: (turn) => {
+			if (!settled) return;
+			turn.runs = [stepRun(settled, { type: "usage", ...used })];
+			if (archived)
+				turn.generations = [{ ...archived, row: addUsage(archived.row, used) }];
+		},
+		committed: () => {},
+	});
+}
+
+/** The record of a run that is not among its session's unsettled ones. */
+export async function keptRun<Meta>(
+	engine: Engine<Meta>,
+	session: LiveSession,
+	{ sessionKey, generation, runId, attempt }: RunTicket,
+): Promise<RunFacts | null> {
+	await engine.settled(session);
+	const kept = await engine.store.runsNamed(runId, sessionKey);
+	return (
+		kept.find(
+			(run) => run.generation === generation && run.attempt === attempt,
+		) ?? null
+	);
+}
+
+export function isReserved(facts: SessionFacts, ticket: RunTicket): boolean {
+	return facts.reservations.some((run) => ownsRun(run, ticket));
+}
+
+export function isUnsettled(
+	{ facts }: LiveSession,
+	ticket: RunTicket,
+): boolean {
+	return (
+		(facts.run !== null && ownsRun(facts.run, ticket)) ||
+		isReserved(facts, ticket) ||
+		facts.draining.some(({ run }) => ownsRun(run, ticket))
+	);
+}

@@ -1,0 +1,109 @@
+/**
+ * Owns the messages that steer a run while it runs: each is handed over by a commit before its executor sees it, and none once the run was
+ * told to stop or its executor has returned. What is left stays in line.
+ */
+import type { Message, SessionFacts } from "../machines/facts.ts";
+import { messageOf } from "../machines/line.ts";
+import type { RunFacts } from "../machines/run.ts";
+import type { Engine } from "./engine.ts";
+import type { LiveRun } from "./registry.ts";
+
+type Open<Input> = (
+	message: Message,
+) => Message<Input> | Promise<Message<Input>>;
+
+export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
+	readonly #engine: Engine<Meta>;
+	readonly #live: LiveRun;
+	/** Checks and copies an input, as for any message that is taken. */
+	readonly #open: Open<Input>;
+	/** One at a time, in the order of the calls. */
+	#last: Promise<unknown> = Promise.resolve();
+	#wake: (() => void) | null = null;
+
+	constructor(engine: Engine<Meta>, live: LiveRun, open: Open<Input>) {
+		this.#engine = engine;
+		this.#live = live;
+		this.#open = open;
+	}
+
+	[Symbol.asyncIterator](): AsyncIterator<Message<Input>, undefined> {
+		return {
+			next: () => {
+				const next = this.#last.then(() => this.#next());
+				this.#last = next.catch(() => {});
+				return next;
+			},
+			return: async () => ({ done: true, value: undefined }),
+		};
+	}
+
+	get #isOver(): boolean {
+		return this.#live.isAborted || this.#live.isReturned;
+	}
+
+	async #next(): Promise<IteratorResult<Message<Input>, undefined>> {
+		const live = this.#live;
+		const over = () => this.#wake?.();
+		const owned = {
+			see: (run: RunFacts, { queue }: SessionFacts) => {
+				if (queue.some(({ steers }) => steers === run.runId)) this.#wake?.();
+			},
+			stop: over,
+			returned: over,
+			release: over,
+		};
+		live.own(owned);
+		try {
+			while (!this.#isOver) {
+				const woken = new Promise<void>((resolve) => {
+					this.#wake = resolve;
+				});
+				const message = await this.#pull();
+				if (message) return { done: false, value: await this.#open(message) };
+				if (!this.#isOver) await woken;
+			}
+			return { done: true, value: undefined };
+		} finally {
+			live.disown(owned);
+		}
+	}
+
+	/** Takes the next message for this run, if there is one. */
+	#pull(): Promise<Message | null> {
+		const engine = this.#engine;
+		const live = this.#live;
+		const { sessionKey } = live.ticket;
+		return new Promise((resolve) => {
+			engine.post(sessionKey, {
+				event: () =>
+					this.#isOver
+						? null
+						: { type: "pull", at: engine.now(), ticket: live.ticket },
+				amend: ({ reply }) => {
+					// Until its executor has it in hand, it goes back into line if the run ends.
+					if (reply?.result === "pulled")
+						live.unread = [...without(live.unread, reply), reply.message];
+				},
+				committed: ({ reply }) => {
+					if (reply?.result !== "pulled" || live.isReturned) {
+						resolve(null);
+						return;
+					}
+					live.unread = without(live.unread, reply);
+					live.messages = [...live.messages, reply.message];
+					resolve(messageOf(reply.message));
+				},
+				// The session is read again, and whoever waits is woken by that.
+				failed: () => resolve(null),
+			});
+		});
+	}
+}
+
+function without(
+	messages: LiveRun["unread"],
+	{ message }: { readonly message: LiveRun["unread"][number] },
+): LiveRun["unread"] {
+	return messages.filter(({ messageId }) => messageId !== message.messageId);
+}

@@ -1,0 +1,290 @@
+/** What every store must do with transcripts, asked of each store that comes with the package. */
+import type { OpenStore } from "turnkeeper";
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { TranscriptQuery } from "../../src/store.ts";
+import { storeKinds } from "../support/stores.ts";
+import {
+	commit,
+	endedOf,
+	entryOf,
+	factsOf,
+	runOf,
+	walk,
+	writeOf,
+} from "./records.ts";
+
+/** The `seq` of all entries, page by page. */
+async function shown(
+	store: OpenStore,
+	query: TranscriptQuery = {},
+	key = "k",
+): Promise<number[][]> {
+	const pages = await walk((cursor) =>
+		store.transcript(key, { ...query, cursor: cursor ?? query.cursor }),
+	);
+	return pages.map((page) => page.map(({ seq }) => seq));
+}
+
+const upTo = (count: number, from = 1) =>
+	Array.from({ length: count - from + 1 }, (_, i) => from + i);
+
+describe.each(storeKinds)("the transcript in a %s store", (_kind, fresh) => {
+	async function opened(store = fresh()) {
+		const owner = await store.open({ name: "test" });
+		onTestFinished(() => owner[Symbol.asyncDispose]());
+		return owner;
+	}
+
+	/** Generation 1 with entries 1 to 3, generation 2 with 4 and 6, and 5 from a run of the first that drained. */
+	async function withTwoGenerations(store: OpenStore) {
+		await commit(
+			store,
+			writeOf("k", 0, { entries: upTo(3).map((seq) => entryOf("k", seq)) }),
+			writeOf("other", 0, { entries: [entryOf("other", 1)] }),
+		);
+		const facts = (version: number) =>
+			factsOf("k", { version, generation: 2, entries: 6 });
+		const young = { generation: 2, sessionId: "s2", runId: "r2" };
+		await commit(
+			store,
+			writeOf("k", 1, { facts: facts(2), entries: [entryOf("k", 4, young)] }),
+		);
+		await commit(
+			store,
+			writeOf("k", 2, {
+				facts: facts(3),
+				entries: [entryOf("k", 5), entryOf("k", 6, young)],
+			}),
+		);
+		return facts;
+	}
+
+	test("is read newest generation first, the newest entry first in it", async () => {
+		const store = await opened();
+		await withTwoGenerations(store);
+		expect(await shown(store)).toEqual([[6, 4, 5, 3, 2, 1]]);
+		expect(await shown(store, { limit: 4 })).toEqual([
+			[6, 4, 5, 3],
+			[2, 1],
+		]);
+		expect(await shown(store, {}, "other")).toEqual([[1]]);
+	});
+
+	test("is read of one generation, or of one session id", async () => {
+		const store = await opened();
+		await withTwoGenerations(store);
+		expect(await shown(store, { generation: 1, limit: 2 })).toEqual([
+			[5, 3],
+			[2, 1],
+		]);
+		expect(await shown(store, { generation: 3 })).toEqual([[]]);
+		expect(await shown(store, { sessionId: "s2", limit: 1 })).toEqual([
+			[6],
+			[4],
+		]);
+		expect(await shown(store, { sessionId: "s1", limit: 2 })).toEqual([
+			[5, 3],
+			[2, 1],
+		]);
+		expect(await shown(store, { sessionId: "s2", generation: 1 })).toEqual([
+			[],
+		]);
+		expect(await shown(store, { sessionId: "" })).toEqual([[]]);
+	});
+
+	test("pages on from where it was, whatever is appended or hidden in between", async () => {
+		const store = await opened();
+		const facts = await withTwoGenerations(store);
+		const first = await store.transcript("k", { limit: 2 });
+		await commit(
+			store,
+			writeOf("k", 3, {
+				facts: facts(4),
+				entries: [entryOf("k", 7, { generation: 2, runId: "r2" })],
+				hides: [{ generation: 2, runId: "r2", attempt: 1 }],
+			}),
+		);
+		expect(await shown(store, { cursor: first.cursor as string })).toEqual([
+			[5, 3, 2, 1],
+		]);
+		expect(await shown(store)).toEqual([[5, 3, 2, 1]]);
+	});
+
+	test("has an entry once, however often its batch is tried", async () => {
+		const stores = fresh();
+		const first = await stores.open({ name: "first" });
+		const write = writeOf("k", 1, {
+			facts: null,
+			entries: [entryOf("k", 1), entryOf("k", 2)],
+		});
+		await commit(first, writeOf("k", 0));
+		await commit(first, write);
+		await commit(first, write);
+		expect(await shown(first)).toEqual([[2, 1]]);
+		await first[Symbol.asyncDispose]();
+		const second = await opened(stores);
+		await commit(second, { ...write, entries: [entryOf("k", 2)] });
+		await commit(second, {
+			...write,
+			entries: [entryOf("k", 2), entryOf("k", 3)],
+		});
+		expect(await shown(second)).toEqual([[3, 2, 1]]);
+	});
+
+	test("has an entry once, also where a younger generation has the newest", async () => {
+		const stores = fresh();
+		const first = await stores.open({ name: "first" });
+		await withTwoGenerations(first);
+		await first[Symbol.asyncDispose]();
+		const store = await opened(stores);
+		await commit(
+			store,
+			writeOf("k", 3, { facts: null, entries: [entryOf("k", 5)] }),
+		);
+		expect(await shown(store, { generation: 1 })).toEqual([[5, 3, 2, 1]]);
+	});
+
+	test("is of the last commit that held", async () => {
+		const store = await opened();
+		await commit(store, writeOf("k", 0, { entries: [entryOf("k", 1)] }));
+		const lost = writeOf("k", 7, { entries: [entryOf("k", 2)] });
+		await expect(commit(store, lost)).rejects.toThrow("version");
+		await commit(
+			store,
+			writeOf("k", 1, {
+				entries: [entryOf("k", 2, { entry: "the second try" })],
+			}),
+		);
+		const { items } = await store.transcript("k", {});
+		expect(items.map(({ entry }) => entry)).toEqual([
+			"the second try",
+			{ said: 1 },
+		]);
+	});
+
+	test("shows nothing of a run that is hidden, also of what came in the same batch", async () => {
+		const store = await opened();
+		await commit(
+			store,
+			writeOf("k", 0, {
+				entries: [
+					entryOf("k", 1, { runId: "before" }),
+					entryOf("k", 2, { runId: "r", attempt: 1 }),
+					entryOf("k", 3, { runId: "r", attempt: 2 }),
+				],
+			}),
+		);
+		const hidden = { generation: 1, runId: "r", attempt: 2 };
+		await commit(
+			store,
+			writeOf("k", 1, {
+				entries: [entryOf("k", 4, { runId: "r", attempt: 2 })],
+				hides: [hidden],
+			}),
+		);
+		expect(await shown(store)).toEqual([[2, 1]]);
+		// Entries that come later say themselves that they are hidden; to hide twice changes nothing.
+		await commit(
+			store,
+			writeOf("k", 2, {
+				entries: [
+					entryOf("k", 5, { runId: "r", attempt: 2, hidden: true }),
+					entryOf("k", 6, { runId: "after" }),
+				],
+				hides: [hidden, { generation: 1, runId: "nobody", attempt: 1 }],
+			}),
+		);
+		expect(await shown(store)).toEqual([[6, 2, 1]]);
+		expect(await shown(store, { limit: 1 })).toEqual([[6], [2], [1]]);
+	});
+
+	test("hides a run of a generation that has ended", async () => {
+		const store = await opened();
+		const facts = await withTwoGenerations(store);
+		await commit(
+			store,
+			writeOf("k", 3, {
+				facts: facts(4),
+				hides: [{ generation: 1, runId: "r1", attempt: 1 }],
+			}),
+		);
+		expect(await shown(store)).toEqual([[6, 4]]);
+	});
+
+	test("has full pages, however many hidden entries are between", async () => {
+		const store = await opened();
+		await commit(
+			store,
+			writeOf("k", 0, {
+				entries: upTo(2000).map((seq) =>
+					entryOf("k", seq, { hidden: seq % 500 !== 0 }),
+				),
+			}),
+		);
+		expect(await shown(store, { limit: 3 })).toEqual([
+			[2000, 1500, 1000],
+			[500],
+		]);
+		expect(await shown(store, { limit: 4 })).toEqual([[2000, 1500, 1000, 500]]);
+	});
+
+	test("of ten thousand entries is read to its end", async () => {
+		const store = await opened();
+		await commit(
+			store,
+			writeOf("k", 0, {
+				entries: upTo(10_000).map((seq) => entryOf("k", seq)),
+			}),
+		);
+		const pages = await shown(store, { limit: 1000 });
+		expect(pages).toHaveLength(10);
+		expect(pages.flat()).toEqual(upTo(10_000).reverse());
+	});
+
+	test("goes with the generations that are erased", async () => {
+		const store = await opened();
+		const facts = await withTwoGenerations(store);
+		await commit(
+			store,
+			writeOf("k", 3, {
+				facts: facts(4),
+				entries: [entryOf("k", 7)],
+				purgeBefore: 2,
+			}),
+		);
+		expect(await shown(store)).toEqual([[6, 4]]);
+		await commit(store, writeOf("k", 4, { facts: facts(5), purgeBefore: 3 }));
+		expect(await shown(store)).toEqual([[]]);
+		expect(await shown(store, {}, "other")).toEqual([[1]]);
+		await commit(
+			store,
+			writeOf("k", 5, {
+				facts: facts(6),
+				entries: [entryOf("k", 8, { generation: 2 })],
+			}),
+		);
+		expect(await shown(store)).toEqual([[8]]);
+	});
+
+	test("stands beside the runs and messages of its generation", async () => {
+		const store = await opened();
+		await commit(
+			store,
+			writeOf("k", 0, { runs: [runOf("k", "r1")], entries: [entryOf("k", 1)] }),
+		);
+		await commit(
+			store,
+			writeOf("k", 1, {
+				facts: factsOf("k", { version: 2, generation: 2 }),
+				generations: [endedOf("k", 1)],
+			}),
+		);
+		await commit(
+			store,
+			writeOf("k", 2, { facts: null, entries: [entryOf("k", 2)] }),
+		);
+		expect(await shown(store, { generation: 1 })).toEqual([[2, 1]]);
+		expect((await store.runs("k", {})).items).toHaveLength(1);
+		expect((await store.generations("k", {})).items).toHaveLength(1);
+	});
+});
