@@ -75,8 +75,6 @@ interface Session {
 	runs: Kept<RunFacts>[];
 	/** By generation, each by `seq`. */
 	readonly entries: Map<number, StoredEntry[]>;
-	/** The `seq` of the newest entry that was ever written. */
-	newestSeq: number;
 }
 
 /** A message that a rule covers, if it is still there. */
@@ -141,7 +139,6 @@ class Data {
 					generations: new Map(),
 					runs: [],
 					entries: new Map(),
-					newestSeq: 0,
 				};
 				this.sessions.set(sessionKey, session);
 				this.#keys = null;
@@ -178,14 +175,12 @@ class Data {
 		this.runsById.set(run.runId, [...named, kept]);
 	}
 
-	/** An entry that is not newer than the newest of the key is there already. */
+	/** An entry that is not newer than the newest of its generation is there already. */
 	#append(session: Session, entry: StoredEntry): void {
 		const { generation, seq } = entry;
-		if (seq <= session.newestSeq) return;
-		session.newestSeq = seq;
 		const own = session.entries.get(generation);
-		if (own) own.push(entry);
-		else session.entries.set(generation, [entry]);
+		if (!own) session.entries.set(generation, [entry]);
+		else if (seq > (own.at(-1)?.seq ?? 0)) own.push(entry);
 	}
 
 	/** Runs of a generation come one after the other: the entries of the one that is hidden are the newest. */

@@ -57,8 +57,8 @@ interface Columns {
 interface Codec<Value> {
 	write(value: Value): unknown;
 	read(raw: unknown, columns: Columns): Value;
-	/** What a field is where the body ends before it, by the columns that its record has too; without this it must be there. */
-	readonly absent?: (columns: Columns) => Value;
+	/** What a field is where the body ends before it; without this it must be there. */
+	readonly absent?: Value | Like;
 }
 
 /** The field of this name is a column of the row, or of the row around it. */
@@ -111,18 +111,24 @@ function list<Value>(codec: Codec<Value>): Codec<readonly Value[]> {
 
 const none: readonly never[] = Object.freeze([]);
 
+/** As a column of the row is. */
+class Like {
+	readonly column: string;
+
+	constructor(column: string) {
+		this.column = column;
+	}
+}
+
+const like = (column: string) => new Like(column);
+
 /** A field that the first version did not have. Such fields stand behind all others, those that are seldom set last. */
-function added<Value>(
-	codec: Codec<Value>,
-	absent: (columns: Columns) => Value,
-): Codec<Value> {
+function added<Value>(codec: Codec<Value>, absent: Value | Like): Codec<Value> {
 	return { ...codec, absent };
 }
 
-function isAbsent(value: unknown, absent: unknown): boolean {
-	return absent === none
-		? Array.isArray(value) && value.length === 0
-		: value === absent;
+function absentIn(absent: unknown, columns: Columns): unknown {
+	return absent instanceof Like ? columns[absent.column] : absent;
 }
 
 function record<Item extends object>(fields: Fields<Item>): Codec<Item> {
@@ -132,21 +138,27 @@ function record<Item extends object>(fields: Fields<Item>): Codec<Item> {
 	][];
 	const own: { name: keyof Item & string; codec: Codec<unknown> }[] = [];
 	const outside: (keyof Item & string)[] = [];
-	/** Fields without which no body is written. */
-	let fewest = 0;
 	for (const [name, codec] of all)
 		if (codec === column) outside.push(name);
-		else {
-			own.push({ name, codec });
-			if (!codec.absent) fewest = own.length;
-		}
+		else own.push({ name, codec });
+	const fewest = own.findLastIndex(({ codec }) => !("absent" in codec)) + 1;
+	const latest = own.slice(fewest).map(({ name, codec: { absent } }) => ({
+		name,
+		absent,
+		column: absent instanceof Like ? absent.column : null,
+	}));
+	/** Fields at the end that are what they would be without being written are not. */
 	const lengthOf = (item: Item) => {
-		let length = own.length;
-		for (; length > fewest; length--) {
-			const { name, codec } = own[length - 1] as (typeof own)[number];
-			if (!isAbsent(item[name], codec.absent?.(item as Columns))) break;
+		let i = latest.length - 1;
+		for (; i >= 0; i--) {
+			const { name, absent, column } = latest[i] as (typeof latest)[number];
+			const value: unknown = item[name];
+			if (value === absent) continue;
+			if (absent === none && Array.isArray(value) && value.length === 0)
+				continue;
+			if (column === null || value !== (item as Columns)[column]) break;
 		}
-		return length;
+		return fewest + i + 1;
 	};
 	return {
 		write(item) {
@@ -173,8 +185,8 @@ function record<Item extends object>(fields: Fields<Item>): Codec<Item> {
 				for (const [i, { name, codec }] of own.entries()) {
 					at = name;
 					item[name] =
-						i >= raw.length && codec.absent
-							? codec.absent(columns)
+						i >= raw.length && i >= fewest
+							? absentIn(codec.absent, columns)
 							: codec.read(raw[i], columns);
 				}
 			} catch (error) {
@@ -247,8 +259,8 @@ const runFields: Fields<RunFacts> = {
 	error: nullable(text),
 	inputTokens: number,
 	outputTokens: number,
-	leaseMs: added(nullable(number), () => null),
-	seenAt: added(nullable(number), () => null),
+	leaseMs: added(nullable(number), null),
+	seenAt: added(nullable(number), null),
 	deliveries: added(
 		list(
 			record<Delivery>({
@@ -262,7 +274,7 @@ const runFields: Fields<RunFacts> = {
 				result: json,
 			}),
 		),
-		() => none,
+		none,
 	),
 	waits: added(
 		list(
@@ -272,15 +284,12 @@ const runFields: Fields<RunFacts> = {
 				attempt: number,
 			}),
 		),
-		() => none,
+		none,
 	),
-	answers: added(
-		list(record<WaitAnswer>({ name: text, value: json })),
-		() => none,
-	),
-	parent: added(nullable(foreignTicket), () => null),
-	ancestors: added(list(text), () => none),
-	takenBack: added(flag, () => false),
+	answers: added(list(record<WaitAnswer>({ name: text, value: json })), none),
+	parent: added(nullable(foreignTicket), null),
+	ancestors: added(list(text), none),
+	takenBack: added(flag, false),
 };
 const run = record(runFields);
 
@@ -312,7 +321,7 @@ const row = record<SessionRow>({
 	createdAt: number,
 	updatedAt: number,
 	version: number,
-	waits: added(list(text), () => none),
+	waits: added(list(text), none),
 });
 
 const generationFields: Fields<ArchivedGeneration> = {
@@ -355,14 +364,14 @@ const session = record<RowFacts>({
 	outputTokens: number,
 	meta: json,
 	createdAt: number,
-	takenAt: added(number, (row) => row.updatedAt as number),
-	entries: added(number, () => 0),
-	activeAt: added(number, (row) => row.updatedAt as number),
-	quietUntil: added(number, () => 0),
-	retry: added(nullable(run), () => null),
+	takenAt: added(number, like("updatedAt")),
+	entries: added(number, 0),
+	activeAt: added(number, like("updatedAt")),
+	quietUntil: added(number, 0),
+	retry: added(nullable(run), null),
 	closing: added(
 		list(record<ClosingGeneration>({ generation: number, deadline: number })),
-		() => none,
+		none,
 	),
 });
 
@@ -400,9 +409,9 @@ const message = record<StoredMessage>({
 	run: nullable(ticket),
 	reason: nullable(text),
 	kind: oneOf<StoredMessage["kind"]>({ message: true, reset: true }),
-	group: added(nullable(number), () => null),
-	steers: added(nullable(text), () => null),
-	order: added(number, (row) => row.seq as number),
+	group: added(nullable(number), null),
+	steers: added(nullable(text), null),
+	order: added(number, like("seq")),
 	front: added(
 		nullable(
 			oneOf<NonNullable<StoredMessage["front"]>>({
@@ -410,7 +419,7 @@ const message = record<StoredMessage>({
 				interrupt: true,
 			}),
 		),
-		() => null,
+		null,
 	),
 	parent: added(
 		nullable(
@@ -420,10 +429,10 @@ const message = record<StoredMessage>({
 				ancestors: list(text),
 			}),
 		),
-		() => null,
+		null,
 	),
-	skipped: added(list(text), () => none),
-	edited: added(flag, () => false),
+	skipped: added(list(text), none),
+	edited: added(flag, false),
 });
 
 const entry = record<StoredEntry>({

@@ -45,8 +45,6 @@ interface Place extends Newest {
 	readonly id: number;
 	/** The current one; the links of others stand in their own rows. */
 	generation: number;
-	/** The `seq` of the newest entry; undefined as long as nobody has asked. */
-	seq?: number;
 }
 
 /** The rows that are linked from the given one on, itself included. */
@@ -270,12 +268,11 @@ export class Writer {
 		if (newest !== place) this.#setNewest(place, generation, newest);
 	}
 
-	/** An entry that is not newer than the newest of the key is there already. */
+	/** An entry that is not newer than the newest of its generation is there already. */
 	#append(place: Place, entry: StoredEntry): void {
 		const { generation, seq, sessionId, runId, attempt, hidden } = entry;
-		place.seq ??= this.#newestSeq(place);
-		if (seq <= place.seq) return;
 		const newest = this.#newestOf(place, generation);
+		if (seq <= this.#seqOf(newest.entry)) return;
 		const { lastInsertRowid } = this.#db
 			.sql(
 				`INSERT INTO transcript (session, generation, seq, session_id, run_id, attempt, hidden, previous, body)
@@ -292,20 +289,15 @@ export class Writer {
 				newest.entry,
 				entryBody.encode(entry),
 			);
-		place.seq = seq;
 		newest.entry = Number(lastInsertRowid);
 		if (newest !== place) this.#setNewest(place, generation, newest);
 	}
 
-	#newestSeq(place: Place): number {
+	#seqOf(entry: number | null): number {
+		if (entry === null) return 0;
 		const found = this.#db
-			.sql(
-				`SELECT max(seq) AS seq FROM transcript WHERE id IN (
-					SELECT last_entry FROM sessions WHERE id = ?
-					UNION ALL
-					SELECT last_entry FROM generations WHERE session = ?)`,
-			)
-			.get(place.id, place.id);
+			.sql("SELECT seq FROM transcript WHERE id = ?")
+			.get(entry);
 		return Number(found?.seq ?? 0);
 	}
 

@@ -59,9 +59,18 @@ const part = fc.record({
 		}),
 		{ maxLength: 4 },
 	),
-	entries: fc.array(fc.record({ generation, name, hidden: fc.boolean() }), {
-		maxLength: 4,
-	}),
+	entries: fc.array(
+		fc.record({
+			generation,
+			name,
+			hidden: fc.boolean(),
+			/** How far its place is off: 0 where it is new. */
+			off: fc.constantFrom(0, 0, 0, 100, 200),
+		}),
+		{
+			maxLength: 4,
+		},
+	),
 	hides: fc.array(fc.record({ generation, name }), { maxLength: 1 }),
 	ended: fc.array(generation, { maxLength: 2 }),
 	purgeBefore: fc.option(fc.constantFrom(2, 3, 4), { freq: 6, nil: null }),
@@ -212,8 +221,8 @@ async function batchOf(
 					}),
 				),
 				messages,
-				entries: one.entries.map(({ generation, name, hidden }, i) =>
-					entryOf(key, 100 * step + 10 * sessions.length + i + 1, {
+				entries: one.entries.map(({ generation, name, hidden, off }, i) =>
+					entryOf(key, 1000 + 100 * step + 10 * sessions.length + i - off, {
 						generation,
 						sessionId: `session of ${generation} ${name}`,
 						runId: `${generation} ${name}`,

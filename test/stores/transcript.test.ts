@@ -144,6 +144,20 @@ describe.each(storeKinds)("the transcript in a %s store", (_kind, fresh) => {
 		expect(await shown(store, { generation: 1 })).toEqual([[5, 3, 2, 1]]);
 	});
 
+	test("goes on in a new generation although the count of entries was lost", async () => {
+		const store = await opened();
+		await withTwoGenerations(store);
+		// As after the reset of a row that could not be read.
+		await commit(
+			store,
+			writeOf("k", 3, {
+				facts: factsOf("k", { version: 4, generation: 3, entries: 1 }),
+				entries: [entryOf("k", 1, { generation: 3, runId: "r3" })],
+			}),
+		);
+		expect(await shown(store)).toEqual([[1, 6, 4, 5, 3, 2, 1]]);
+	});
+
 	test("is of the last commit that held", async () => {
 		const store = await opened();
 		await commit(store, writeOf("k", 0, { entries: [entryOf("k", 1)] }));
