@@ -67,25 +67,34 @@ scenarios("CR, the session id changes during a run", ({ start }) => {
 			generation: 1,
 			sessionId: "S2",
 		});
-		// The compaction is a run of its own, after the follow-up was registered.
-		const followUp = await runtime.admit("k", { runId: "R2", reserve: true });
+		expect((await runtime.refusals()).items).toEqual([]);
+	});
+
+	test("CR-02 a run that was registered before another run compacted the session starts under the new session id", async () => {
+		const host = await start();
+		const { runtime } = host;
+		await runtime.reset("k", { sessionId: "S1" });
+		const followUp = await runtime.admit("k", { runId: "R", reserve: true });
+		const stamped = followUp.ticket;
 		const compaction = await runtime.admit("k", { runId: "compaction" });
-		await compaction.rotate({ sessionId: "S3" });
+		await compaction.rotate({ sessionId: "S1'" });
 		await compaction.end();
 		for (const phase of ["start", "end"] as const)
-			expect(await runtime.report({ ...followUp.ticket, phase })).toMatchObject(
-				{ verdict: "applied", ticket: { runId: "R2" } },
-			);
+			expect(await runtime.report({ ...stamped, phase })).toMatchObject({
+				verdict: "applied",
+				ticket: { runId: "R", sessionId: "S1'" },
+				row: { sessionId: "S1'" },
+			});
 		expect(await agree(host, "k")).toMatchObject({
+			sessionId: "S1'",
 			generation: 1,
-			status: "ended",
 			lastOutcome: "completed",
 		});
 		expect((await runtime.refusals()).items).toEqual([]);
 	});
 
 	test("CR-07 a session is free again after a compaction, whether that ends well or not", async () => {
-		const host = await start({ overlap: "enqueue" });
+		const host = await start();
 		const { runtime, scripted } = host;
 		for (const ends of ["well", "badly", "without a word"]) {
 			const turn = await runtime.send(ends, "long");
