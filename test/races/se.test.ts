@@ -431,7 +431,7 @@ scenarios(
 			expect(next.signal.aborted).toBe(false);
 			expect(await agree(host, "k")).toMatchObject({
 				activeRun: next.ticket,
-				lastOutcome: "aborted",
+				lastOutcome: null,
 			});
 		});
 
