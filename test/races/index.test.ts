@@ -84,7 +84,7 @@ test("a scenario is a test that runs, whose title begins with an id", () => {
 	const text = [
 		'test("AB-01 one", () => {});',
 		// biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of a file
-		"for (const x of []) describe(x, () => { test(`AB-02 two of ${x}, at ${x}`, () => {}); });",
+		"for (const x of []) describe(x, () => { test(`AB-02 two of ${x}, at ${y.z}`, () => {}); });",
 		"test('AB-03 three', () => {});",
 		'test("not AB-04", () => {});',
 		'test.skip("AB-05 skipped", () => {});',
@@ -95,7 +95,7 @@ test("a scenario is a test that runs, whose title begins with an id", () => {
 	].join("\n");
 	expect(scenariosIn("ab.test.ts", text)).toEqual([
 		{ id: "AB-01", title: "one", file: "ab.test.ts" },
-		{ id: "AB-02", title: "two of …, at …", file: "ab.test.ts" },
+		{ id: "AB-02", title: "two of {x}, at {y.z}", file: "ab.test.ts" },
 		{ id: "AB-03", title: "three", file: "ab.test.ts" },
 	]);
 });

@@ -13,7 +13,7 @@ export type Row = (typeof catalogue)[number];
 
 export interface Scenario {
 	readonly id: string;
-	/** Without the id; what a template fills in stands as `…`. */
+	/** Without the id; what a template fills in stands in braces. */
 	readonly title: string;
 	/** The name of its file, in this folder. */
 	readonly file: string;
@@ -50,29 +50,34 @@ const categories: Readonly<Record<string, string>> = {
 /** The scenarios of one test file: each `test("SC-05 …", …)` in it, in order. */
 export function scenariosIn(file: string, text: string): readonly Scenario[] {
 	const found: Scenario[] = [];
+	const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest);
 	const visit = (node: ts.Node): void => {
 		if (
 			ts.isCallExpression(node) &&
 			ts.isIdentifier(node.expression) &&
 			node.expression.text === "test"
 		) {
-			const title = titleOf(node.arguments[0]);
+			const title = titleOf(source, node.arguments[0]);
 			const [, id, rest] = /^([A-Z]{2}-\d{2}) (.+)$/s.exec(title) ?? [];
 			if (id !== undefined && rest !== undefined)
 				found.push({ id, title: rest, file });
 		}
 		ts.forEachChild(node, visit);
 	};
-	visit(ts.createSourceFile(file, text, ts.ScriptTarget.Latest));
+	visit(source);
 	return found;
 }
 
-function titleOf(node: ts.Expression | undefined): string {
+function titleOf(
+	source: ts.SourceFile,
+	node: ts.Expression | undefined,
+): string {
 	if (!node) return "";
 	if (ts.isStringLiteralLike(node)) return node.text;
 	if (!ts.isTemplateExpression(node)) return "";
 	return node.templateSpans.reduce(
-		(text, span) => `${text}…${span.literal.text}`,
+		(text, { expression, literal }) =>
+			`${text}{${expression.getText(source)}}${literal.text}`,
 		node.head.text,
 	);
 }
@@ -138,7 +143,8 @@ export function readmeOf(index: Index): string {
 		"right. A scenario plays its order of events against the public API on each kind of store, and asserts that outcome;",
 		"parts of the original that this project does not have are left out.",
 		"",
-		`${rows.length - none - waiting} rows have scenarios, ${none} have nothing left here, ${waiting} wait for a part of the runtime.`,
+		`Rows with scenarios: ${rows.length - none - waiting}. Rows of which nothing is left here: ${none}. Rows that wait for a part of`,
+		`the runtime: ${waiting}.`,
 		"",
 		"Written by `npm run races:index`.",
 	];
