@@ -1,0 +1,139 @@
+/**
+ * Owns what the scenarios of the catalogue share: a host on each kind of store, and the proof that everything that shows a session
+ * shows the same. Never decides what is right in a scenario.
+ */
+import type { SessionRow, SessionStore } from "turnkeeper";
+import { rowOf, type SessionFacts } from "turnkeeper/machines";
+import { describe, expect } from "vitest";
+import type { AnyActorRef } from "xstate";
+import type { Host } from "../support/host.ts";
+import { type ScriptedHost, startScripted } from "../support/scripted-host.ts";
+import { storeKinds } from "../support/stores.ts";
+
+type Options = Parameters<typeof startScripted>[1];
+
+/** A host with an inspector that has looked on since its start. */
+export type WatchedHost = ScriptedHost & {
+	/** What the inspector was last shown of a key; undefined if nothing. */
+	inspected(sessionKey: string): SessionFacts | undefined;
+};
+
+export interface Stage {
+	readonly makeStore: () => SessionStore;
+	/** A host on a fresh store of this kind. */
+	start(options?: Options): Promise<WatchedHost>;
+}
+
+/** The scenarios of one category, on each kind of store. */
+export function scenarios(
+	category: string,
+	define: (stage: Stage) => void,
+): void {
+	for (const [kind, makeStore] of storeKinds)
+		describe(`${category}, on ${kind}`, () =>
+			define({ makeStore, start: (options) => watch(makeStore(), options) }));
+}
+
+/** A host on a store that a scenario has wrapped, or that another host has left. */
+export async function watch(
+	store: SessionStore,
+	options?: Options,
+): Promise<WatchedHost> {
+	const host = await startScripted(store, options);
+	const seen = new Map<string, SessionFacts>();
+	host.runtime.inspect((event) => {
+		if (event.type !== "@xstate.snapshot") return;
+		const { context } = event.snapshot as {
+			context?: { facts?: SessionFacts };
+		};
+		const { id } = event.actorRef as AnyActorRef;
+		if (context?.facts?.sessionKey === id) seen.set(id, context.facts);
+	});
+	return { ...host, inspected: (key) => seen.get(key) };
+}
+
+/**
+ * `get`, `list`, the atom, the feed, the inspector and the store show one and the same row, the feed has shown each version once, and
+ * the archive is whole. To be asked when nothing is under way. Resolves with the row.
+ */
+export async function agree(
+	host: Host | WatchedHost,
+	key: string,
+): Promise<SessionRow | null> {
+	const { runtime, store, feed } = host;
+	// Of a session that is not in memory, an atom reads the row first.
+	const atom = runtime.atom(key);
+	const row = await runtime.get(key);
+	expect(await listed(host, key), "list").toEqual(row);
+	// What a host has not seen change since its start is not on its feed.
+	const shown = host.feedRow(key);
+	if (shown !== undefined) expect(shown, "feed").toEqual(row);
+	const reader = await store.read();
+	const loaded = await reader.load(key);
+	await reader[Symbol.asyncDispose]();
+	const stored = loaded && !loaded.facts.hidden ? rowOf(loaded.facts) : null;
+	expect(stored, "store").toEqual(row);
+	expect(atom.get(), "atom").toEqual(row);
+	const facts = "inspected" in host ? host.inspected(key) : undefined;
+	if (facts)
+		expect(facts.hidden ? null : rowOf(facts), "inspector").toEqual(row);
+	const versions = feed.flatMap((event) =>
+		event.type === "row" && event.row.sessionKey === key
+			? [event.row.version]
+			: event.type === "deleted" && event.sessionKey === key
+				? [event.version]
+				: [],
+	);
+	expect(versions, "versions on the feed").toEqual(
+		[...new Set(versions)].sort((a, b) => a - b),
+	);
+	await expectWhole(host, key, row, loaded?.facts.draining.length ?? 0);
+	return row;
+}
+
+async function listed(
+	{ runtime }: Host,
+	key: string,
+): Promise<SessionRow | null> {
+	const { items } = await runtime.list({ prefix: key });
+	return items.find(({ sessionKey }) => sessionKey === key) ?? null;
+}
+
+/** Each generation has its own runs and the sum of their tokens; only what drains is open in the archive. */
+async function expectWhole(
+	{ runtime }: Host,
+	key: string,
+	row: SessionRow | null,
+	draining: number,
+): Promise<void> {
+	const { items: archive } = await runtime.archive(key);
+	const { items: runs } = await runtime.runs(key, { limit: 1000 });
+	const stopping = runs.filter(
+		({ outcome, stoppedBy, generation }) =>
+			outcome === null &&
+			stoppedBy !== null &&
+			archive.some((ended) => ended.generation === generation),
+	);
+	for (const shown of [row, ...archive.map((ended) => ended.row)]) {
+		// What drains completes the row of its generation when it settles.
+		if (!shown || stopping.some((run) => run.generation === shown.generation))
+			continue;
+		const own = runs.filter(
+			({ generation }) => generation === shown.generation,
+		);
+		const sum = (of: "inputTokens" | "outputTokens") =>
+			own.reduce((total, run) => total + run[of], 0);
+		expect(
+			[shown.inputTokens, shown.outputTokens],
+			`tokens of generation ${shown.generation}`,
+		).toEqual([sum("inputTokens"), sum("outputTokens")]);
+	}
+	const openRows = archive.filter((ended) => ended.row.hasActiveRun);
+	expect(openRows.length, "archived rows that run").toBe(draining);
+	expect(stopping.length, "archived runs that are open").toBe(draining);
+	for (const ended of archive) {
+		expect(ended.row.generation).toBe(ended.generation);
+		for (const run of ended.runs) expect(run.generation).toBe(ended.generation);
+		if (row) expect(ended.generation).toBeLessThan(row.generation);
+	}
+}
