@@ -131,8 +131,8 @@ export interface SessionFacts {
 	readonly entries: number;
 	/** When a message was last accepted or a run settled, recovery apart. */
 	readonly activeAt: number;
-	/** When a run last became live, or this generation began. */
-	readonly takenAt: number;
+	/** When a run last became live in this generation; null: nothing has happened in it that could grow old. */
+	readonly takenAt: number | null;
 	readonly closing: readonly ClosingGeneration[];
 }
 
@@ -225,7 +225,7 @@ export function unusedFacts(sessionKey: string): SessionFacts {
 		quietUntil: 0,
 		entries: 0,
 		activeAt: 0,
-		takenAt: 0,
+		takenAt: null,
 		closing: [],
 	};
 }

@@ -51,7 +51,6 @@ export function open(
 		sessionIds: [event.sessionId],
 		createdAt: event.at,
 		activeAt: event.at,
-		takenAt: event.at,
 	};
 }
 

@@ -276,9 +276,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	/** A run that is live is no rest, and its end is activity. */
 	#isExpired(facts: SessionFacts): string | null {
 		const { expiry } = this.options;
-		if (!expiry) return null;
-		const at = this.now();
 		const { takenAt } = facts;
+		if (!expiry || takenAt === null) return null;
+		const at = this.now();
 		const activeAt = facts.run ? at : facts.activeAt;
 		return expiryOf(expiry, { activeAt, takenAt }, at);
 	}
@@ -758,6 +758,8 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				const live = this.enter(run);
 				live.facts = after;
 				live.messages = messages;
+				// A commit that was in doubt has given the slot back.
+				if (run.driver === "managed") this.slots.hold(run);
 				if (this.state !== "open") this.whileClosing(live);
 				if (turn.start.run.driver === "managed")
 					starts.push({ live, start: turn.start });

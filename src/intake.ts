@@ -524,8 +524,18 @@ export class Intake<Input, Output, Meta> {
 				(one) => one.attempt === run.attempt && one.outcome !== null,
 			);
 			// While the run is in the registry its end is on its way, with its output.
-			if (ended && !this.#engine.registry.get(ended))
-				this.#receipts.settle(key, messageId, settledBy(ended));
+			if (!this.#engine.registry.get(run))
+				this.#receipts.settle(
+					key,
+					messageId,
+					ended
+						? settledBy(ended)
+						: {
+								ticket: run,
+								outcome: "removed",
+								error: "the record of its run has been erased since",
+							},
+				);
 		}
 		return { ...receipt, row: await this.#lastRow(turn), settled };
 	}

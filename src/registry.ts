@@ -90,6 +90,11 @@ export class LiveRun {
 		this.#owned?.delete(thing);
 	}
 
+	/** Whether it is over, or out of this process's hands. */
+	get isReleased(): boolean {
+		return this.#isReleased;
+	}
+
 	/** Ends what it owns in this process. What is in its scope is disposed, exactly once, whoever asks. */
 	release(): void {
 		if (this.#isReleased) return;

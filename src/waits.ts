@@ -46,7 +46,8 @@ export async function waitFor<Meta>(
 				Math.max(0, deadline - clock.now()),
 			);
 		const value = copied(await answer.promise);
-		await engine.slots.rejoin(live.run);
+		// It may have come to its end in the commit that answered it.
+		if (!live.isReleased) await engine.slots.rejoin(live.run);
 		return value;
 	} finally {
 		clock.clearTimeout(timer);

@@ -364,7 +364,7 @@ const session = record<RowFacts>({
 	outputTokens: number,
 	meta: json,
 	createdAt: number,
-	takenAt: added(number, like("updatedAt")),
+	takenAt: added(nullable(number), like("updatedAt")),
 	entries: added(number, 0),
 	activeAt: added(number, like("updatedAt")),
 	quietUntil: added(number, 0),

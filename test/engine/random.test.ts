@@ -14,10 +14,11 @@ import type {
 import { describe, expect, test } from "vitest";
 import { FaultyStore } from "../support/faulty-store.ts";
 import { startHost } from "../support/host.ts";
+import { generator, seedsOf } from "../support/random.ts";
 import { storeKinds } from "../support/stores.ts";
 import { turns } from "../support/virtual-clock.ts";
 
-const seeds = process.env.SEED ? [Number(process.env.SEED)] : range(1, 60);
+const seeds = seedsOf(60);
 const keys = ["a", "b", "__proto__"];
 
 for (const [kind, makeStore] of storeKinds)
@@ -199,19 +200,4 @@ async function play(seed: number, store: FaultyStore): Promise<void> {
 		draining: 0,
 		queued: 0,
 	});
-}
-
-/** mulberry32: small, seeded, the same everywhere. */
-function generator(seed: number): (below: number) => number {
-	let state = seed * 2654435761;
-	return (below) => {
-		state = (state + 0x6d2b79f5) | 0;
-		let t = Math.imul(state ^ (state >>> 15), 1 | state);
-		t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-		return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * below);
-	};
-}
-
-function range(from: number, to: number): number[] {
-	return Array.from({ length: to - from + 1 }, (_, i) => from + i);
 }
