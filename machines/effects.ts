@@ -101,7 +101,16 @@ export const sameRun = reply((facts, event) => ({
 }));
 export const verdict = reply((facts, event) => {
 	const { run, ...rest } = judge(facts, as<"report">(event).report);
-	return { result: "verdict", ...rest, ticket: run ? ticketOf(run) : null };
+	// A reservation that becomes live may take on its session's id.
+	const meant =
+		run?.status === "reserved" && rest.verdict === "applied"
+			? life.reportedRun(facts, as<"report">(event))
+			: run;
+	return {
+		result: "verdict",
+		...rest,
+		ticket: meant ? ticketOf(meant) : null,
+	};
 });
 
 // ── whose event it is

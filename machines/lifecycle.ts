@@ -76,6 +76,7 @@ export function newRun(
 		endedAt: null,
 		runtimeMs: null,
 		hostStarted: false,
+		followsSession: false,
 		stop: null,
 		outcome: null,
 		error: null,
@@ -122,13 +123,24 @@ export function admittedRun(
 		...run,
 		sessionIds: given === null ? run.sessionIds : [given],
 		leaseMs: event.leaseMs ?? run.leaseMs,
+		followsSession: given === null && (reserved?.followsSession ?? true),
 	};
-	return event.reserve ? named : admittedNow(named, event.at);
+	return event.reserve ? named : admittedNow(opened, named, event.at);
 }
 
-function admittedNow(run: RunFacts, at: number): RunFacts {
+/** A run becomes live; one that was not given a session id takes its session's, which may have moved on since it was reserved (CR-02). */
+function admittedNow(
+	{ sessionIds }: SessionFacts,
+	run: RunFacts,
+	at: number,
+): RunFacts {
+	const sessionId = sessionIds.at(-1);
+	const here =
+		run.followsSession && sessionId !== undefined
+			? stepRun(run, { type: "rotate", sessionId })
+			: run;
 	return {
-		...run,
+		...here,
 		status: "admitted",
 		admittedAt: at,
 		seenAt: run.leaseMs === null ? null : at,
@@ -202,7 +214,7 @@ export function reportedRun(
 ): RunFacts {
 	const run = judge(facts, event.report).run as RunFacts;
 	return stepReported(
-		run.status === "reserved" ? admittedNow(run, event.at) : run,
+		run.status === "reserved" ? admittedNow(facts, run, event.at) : run,
 		event.report,
 		event.at,
 		event.stoppedBy,

@@ -92,6 +92,8 @@ export interface RunFacts {
 	readonly takenBack: boolean;
 	/** Silence for this long, in ms, settles it 'interrupted'; null: it has no lease. */
 	readonly leaseMs: number | null;
+	/** Reserved without a session id: it takes its session's when it becomes live. */
+	readonly followsSession: boolean;
 	/** Its last sign of life that was committed; null without a lease. */
 	readonly seenAt: number | null;
 }

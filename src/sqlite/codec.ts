@@ -290,6 +290,7 @@ const runFields: Fields<RunFacts> = {
 	parent: added(nullable(foreignTicket), null),
 	ancestors: added(list(text), none),
 	takenBack: added(flag, false),
+	followsSession: added(flag, false),
 };
 const run = record(runFields);
 

@@ -679,7 +679,7 @@ describe("a row that cannot be read", () => {
 		const { store, change } = await withRows();
 		// A newer version writes all that this one knows before what it adds itself.
 		const message = fullMessage("k", { fate: "queued" });
-		const run = runOf("k", "full", { takenBack: true });
+		const run = runOf("k", "full", { followsSession: true });
 		await commit(
 			store,
 			writeOf("k", 1, {

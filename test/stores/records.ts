@@ -68,6 +68,7 @@ export function runOf(
 		answers: [],
 		deliveries: [],
 		takenBack: false,
+		followsSession: false,
 		leaseMs: null,
 		seenAt: null,
 		...change,
@@ -257,6 +258,7 @@ const stoppedRun = (sessionKey: string): RunFacts =>
 			{ name: "fax", attempt: 3, status: "failed", result: "busy" },
 		],
 		takenBack: true,
+		followsSession: true,
 		leaseMs: 60_000,
 		seenAt: at + 7,
 	});
