@@ -496,7 +496,15 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	/** Keeps and publishes the refusal of a report that no session was asked about. */
 	async refuse(refusal: StoredRefusal): Promise<void> {
 		await this.journal.refuse(refusal);
+		this.#logRefusal(refusal);
 		this.projection.refusal(refusalOf(refusal));
+	}
+
+	#logRefusal({ sessionKey, verdict, reason, report, current }: StoredRefusal) {
+		this.options.logger.info(
+			{ sessionKey, verdict, reason, report, current },
+			`a report was ${verdict === "duplicate" || verdict === "unknown" ? `not applied (${verdict})` : verdict}: ${reason}`,
+		);
 	}
 
 	/** The grace period of a run is over. What is attached to it has had the same, and ends before it. */
@@ -688,6 +696,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	#publish(turn: Turn): void {
 		const { before, after, session } = turn;
 		for (const event of turn.inspection) this.inspection.show(event);
+		for (const refusal of turn.refusals) this.#logRefusal(refusal);
 		if (this.projection.isFollowed) this.#tell(turn);
 		if (after.version === before.version) return;
 		if (!this.projection.shows(session.key)) return;
