@@ -131,3 +131,29 @@ for (const [name, sql] of Object.entries(damages))
 			}
 		});
 	});
+
+test("the transcript of a session that was healed is numbered on from where it stood", async () => {
+	const file = temporaryFile();
+	const store = sqliteStore(file);
+	const before = await startScripted(store);
+	const { settled } = await before.runtime.send("k", "hello");
+	for (const entry of ["one", "two"])
+		await before.scripted.last.run.append(entry);
+	before.scripted.last.end();
+	await settled;
+	await close(before);
+	const db = new DatabaseSync(file);
+	db.exec("UPDATE sessions SET body = 'rubbish'");
+	db.close();
+	const { runtime, scripted } = await startScripted(store);
+	await runtime.reset("k");
+	await runtime.send("k", "hello again");
+	await scripted.last.run.append("three");
+	expect(
+		(await runtime.transcript("k")).items.map(({ seq, entry }) => [seq, entry]),
+	).toEqual([
+		[3, "three"],
+		[2, "two"],
+		[1, "one"],
+	]);
+});
