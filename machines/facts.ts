@@ -129,7 +129,7 @@ export interface SessionFacts {
 	readonly quietUntil: number;
 	/** Transcript entries that were ever appended on this key. */
 	readonly entries: number;
-	/** When a message was last accepted or a run settled, recovery apart. */
+	/** When a message was last accepted, a run settled (recovery apart), or this generation began. */
 	readonly activeAt: number;
 	/** When a run last became live, or this generation began. */
 	readonly takenAt: number;

@@ -113,6 +113,7 @@ export function mint(
 		outputTokens: 0,
 		queue: facts.queue.filter((message) => keeps(facts, event, message)),
 		retry: null,
+		activeAt: event.at,
 		takenAt: event.at,
 	};
 }
