@@ -173,14 +173,17 @@ async function sortOutChildren<Meta>(
 	}
 }
 
-/** Lets lines go on, and the host finish its own work on what ended. */
+/** Lets lines go on, by the arrival of what is first in each, and the host finish its own work on what ended. */
 export function goOnWith<Meta>(
 	engine: Engine<Meta>,
 	keys: readonly string[],
 ): void {
-	for (const key of keys) {
-		const facts = engine.directory.find(key)?.committed;
-		if (!facts) continue;
+	const left = keys
+		.map((key) => engine.directory.find(key)?.committed)
+		.filter((facts) => facts != null)
+		.sort((a, b) => arrivalOf(a) - arrivalOf(b));
+	for (const facts of left) {
+		const key = facts.sessionKey;
 		for (const { generation } of facts.closing) {
 			const deadline = engine.now() + engine.options.graceMs;
 			if (engine.closing) engine.closing.begin(key, { generation, deadline });
@@ -188,4 +191,8 @@ export function goOnWith<Meta>(
 		}
 		engine.pump(facts);
 	}
+}
+
+function arrivalOf({ queue }: SessionFacts): number {
+	return queue[0]?.acceptedAt ?? 0;
 }
