@@ -570,8 +570,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				),
 			);
 		else
-			for (const { operation } of turns)
+			for (const { operation, start } of turns) {
+				if (start) this.slots.release(start.run);
 				if (operation.kept) operation.failed(error);
+			}
 	}
 
 	hydrated(session: LiveSession): void {
@@ -641,10 +643,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		for (const turn of turns) {
 			// A stop fires its signal even if its commit fails.
 			for (const { run, stop } of turn.stops) this.#stop(run, stop);
-			if (turn.start) this.slots.release(turn.start.run);
-			// What may hold already must not be made again before that is known.
-			const waits = turn.operation.kept && session.doubt?.turns.includes(turn);
-			if (!waits) turn.operation.failed(error);
+			// What may hold already keeps its slot, and must not be made again before that is known.
+			const isInDoubt = session.doubt?.turns.includes(turn) === true;
+			if (turn.start && !isInDoubt) this.slots.release(turn.start.run);
+			if (!turn.operation.kept || !isInDoubt) turn.operation.failed(error);
 		}
 		// Read again at once: what is live in it must not be out of sight. While the runtime starts, the start itself fails.
 		if (this.isServing)
