@@ -160,18 +160,25 @@ class RunHandle<Meta> implements Run<Meta> {
 		return [...items].reverse();
 	}
 
-	async waitFor<T extends JsonValue>(
+	waitFor<T extends JsonValue>(
 		name: string,
 		options: { timeoutMs?: number } = {},
 	): Promise<T> {
+		const answer = this.#waitFor(name, options);
+		// An executor that goes its own way must not cost the process its life.
+		answer.catch(() => {});
+		return answer as Promise<T>;
+	}
+
+	async #waitFor(
+		name: string,
+		options: { timeoutMs?: number },
+	): Promise<JsonValue> {
 		checkName(name, "name");
 		const { timeoutMs } = checkOptions(options);
 		if (timeoutMs !== undefined) checkMs(timeoutMs, "timeoutMs");
 		this.#mustAct();
-		const answer = waitFor(this.engine, this.live, name, timeoutMs ?? null);
-		// An executor that goes its own way must not cost the process its life.
-		answer.catch(() => {});
-		return (await answer) as T;
+		return waitFor(this.engine, this.live, name, timeoutMs ?? null);
 	}
 
 	async spawn(
