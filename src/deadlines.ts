@@ -33,14 +33,20 @@ export function armTimeout(
 		timer = null;
 		left -= Math.max(0, clock.now() - since);
 	};
+	let isOver = false;
+	const end = () => {
+		isOver = true;
+		pause();
+	};
 	run();
 	live.own({
 		see: (now) => {
-			if (isWaiting(now)) pause();
+			if (isOver) return;
+			if (isWaiting(now) || live.isHeldUp) pause();
 			else if (timer === null) run();
 		},
-		stop: pause,
-		release: pause,
+		stop: end,
+		release: end,
 	});
 }
 
