@@ -3,7 +3,12 @@
  * before anything else is served; a run with a lease is believed to live on elsewhere until that is over. Then the lines go on.
  */
 import type { QueuedMessage, SessionFacts } from "../machines/facts.ts";
-import { ownsRun, type RunFacts, ticketOf } from "../machines/run.ts";
+import {
+	openWaits,
+	ownsRun,
+	type RunFacts,
+	ticketOf,
+} from "../machines/run.ts";
 import type { Engine } from "./engine.ts";
 import { unsettledRuns } from "./reader.ts";
 import type { Receipts } from "./receipts.ts";
@@ -67,10 +72,11 @@ function deadOf<Meta>(
 ): RunFacts | null {
 	return (
 		unsettledRuns(facts).find(
-			({ leaseMs, seenAt, stop }) =>
-				leaseMs === null ||
-				stop !== null ||
-				(seenAt ?? 0) + leaseMs <= engine.now(),
+			(run) =>
+				run.leaseMs === null ||
+				run.stop !== null ||
+				(openWaits(run).length === 0 &&
+					(run.seenAt ?? 0) + run.leaseMs <= engine.now()),
 		) ?? null
 	);
 }

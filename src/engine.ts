@@ -18,7 +18,12 @@ import { type Child, Children } from "./children.ts";
 import type { Clock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { RetryBounds } from "./config.ts";
-import { armLease, armTimeout, type DeadlineHost } from "./deadlines.ts";
+import {
+	armLease,
+	armTimeout,
+	type DeadlineHost,
+	silenceLeft,
+} from "./deadlines.ts";
 import { Directory } from "./directory.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { Inspection } from "./inspection.ts";
@@ -457,12 +462,16 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		});
 	}
 
-	fellSilent(live: LiveRun): void {
+	fellSilent(live: LiveRun, again: () => void): void {
 		const { ticket } = live;
+		const leaseMs = live.run.leaseMs ?? 0;
+		let isHeard = false;
 		this.keep(ticket.sessionKey, {
 			event: ({ facts }) => {
 				const at = this.now();
-				const error = `no sign of life for ${live.run.leaseMs} ms, which is its lease`;
+				isHeard = silenceLeft(live, leaseMs, at) > 0;
+				if (isHeard) return null;
+				const error = `no sign of life for ${leaseMs} ms, which is its lease`;
 				return {
 					type: "settled",
 					at,
@@ -471,7 +480,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 					end: { at, outcome: "interrupted", error },
 				};
 			},
-			committed: () => {},
+			committed: () => {
+				if (isHeard) again();
+			},
 		});
 	}
 
@@ -585,7 +596,12 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	#settleOrphans({ key, committed }: LiveSession): void {
 		if (!committed) return;
 		for (const run of unsettledRuns(committed)) {
-			if (this.registry.get(run) || run.leaseMs !== null) continue;
+			if (this.registry.get(run)) continue;
+			// Its host may have it after all.
+			if (run.leaseMs !== null && run.stop === null) {
+				this.enter(run).facts = committed;
+				continue;
+			}
 			const ticket = ticketOf(run);
 			this.keep(key, {
 				event: ({ facts }) => {
