@@ -361,6 +361,8 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			this.#quiet.delete(sessionKey);
 		}
 		if (!mayTake || this.#quiet.has(sessionKey)) return;
+		// One that failed is tried again after a while.
+		if (this.#taking.has(sessionKey)) return;
 		const wait = quietUntil - this.now();
 		if (wait > 0) {
 			const timer = this.clock.setTimeout(() => {
@@ -393,7 +395,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 					if (!start) return;
 					// The run holds its slot before the offer is given back.
 					this.slots.hold(start.run);
-					done();
+					this.slots.answered(key);
 				},
 				committed: done,
 			},
