@@ -681,6 +681,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		this.journal.stop(error);
 		for (const live of this.registry.all()) live.abort(error);
 		this.registry.clear();
+		this.progress.close();
 		this.giveUp(error);
 		this.options.interrupted();
 	}
