@@ -190,17 +190,16 @@ export function droppedBy(
 	);
 }
 
-/** What an abort takes out of the line: all, the message that it names, or those of a run that was to be tried again. */
+/** What an abort takes out of the line: all, the message that it names, or where it names none those of a run that was to be tried again. */
 function abortDrops(
 	{ run, retry }: SessionFacts,
 	event: EventOf<"abort">,
 	{ messageId }: QueuedMessage,
 ): boolean {
-	return (
-		event.queued === "drop" ||
-		event.expect?.messageId === messageId ||
-		(run === null && retry?.messageIds.includes(messageId) === true)
-	);
+	if (event.queued === "drop") return true;
+	const named = event.expect?.messageId;
+	if (named !== undefined) return named === messageId;
+	return run === null && retry?.messageIds.includes(messageId) === true;
 }
 
 export function dropWaiting(
