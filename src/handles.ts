@@ -85,13 +85,21 @@ class RunHandle<Meta> implements Run<Meta> {
 	progress(value: JsonValue): void {
 		const { engine, live } = this;
 		engine.alive(live);
-		const found = notJson(value, "value");
-		if (found === null) engine.progress.add(live.ticket, copied(value));
-		else
-			engine.options.logger.warn(
-				{ ticket: live.ticket },
-				`progress was dropped: ${found} is not JSON`,
-			);
+		let problem: string;
+		try {
+			const found = notJson(value, "value");
+			if (found === null) {
+				engine.progress.add(live.ticket, copied(value));
+				return;
+			}
+			problem = `${found} is not JSON`;
+		} catch (error) {
+			problem = `value is not JSON (${errorText(error)})`;
+		}
+		engine.options.logger.warn(
+			{ ticket: live.ticket },
+			`progress was dropped: ${problem}`,
+		);
 	}
 
 	usage(tokens: { inputTokens?: number; outputTokens?: number }): void {
