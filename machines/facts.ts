@@ -123,8 +123,8 @@ export interface SessionFacts {
 	readonly createdAt: number;
 	readonly updatedAt: number;
 	readonly version: number;
-	/** A run that died and is to be tried again; its messages are in line. */
-	readonly retry: RunFacts | null;
+	/** Runs that died and are to be tried again; their messages are in line. */
+	readonly retries: readonly RunFacts[];
 	/** Until then nothing that waits is taken up: the quiet window. */
 	readonly quietUntil: number;
 	/** Transcript entries that were ever appended on this key. */
@@ -221,7 +221,7 @@ export function unusedFacts(sessionKey: string): SessionFacts {
 		createdAt: 0,
 		updatedAt: 0,
 		version: 0,
-		retry: null,
+		retries: [],
 		quietUntil: 0,
 		entries: 0,
 		activeAt: 0,

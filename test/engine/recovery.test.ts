@@ -557,6 +557,30 @@ for (const [kind, makeStore] of storeKinds) {
 						});
 					});
 
+					test("a run that goes before it and dies too costs it nothing: both are tried again", async () => {
+						const { host, ticket } = await inLine();
+						await host.runtime.send("k", "first", {
+							messageId: "i",
+							overlap: "interrupt",
+						});
+						await finish(host);
+						expect(order(host)).toEqual(["a", "i"]);
+						expect(await host.runtime.resume(ticket, "ok", 1)).toMatchObject({
+							result: "nothing",
+						});
+						const { ticket: other } = host.scripted.last.run;
+						const next = await goDown(host, held);
+						expect(order(next)).toEqual(["m"]);
+						await finish(next);
+						expect(order(next)).toEqual(["m", "i"]);
+						expect(next.scripted.runs.map(({ run }) => run.ticket)).toEqual([
+							{ ...ticket, attempt: 2 },
+							{ ...other, attempt: 2 },
+						]);
+						await finish(next);
+						expect(await next.runtime.get("k")).toMatchObject({ queued: 0 });
+					});
+
 					test("another death changes nothing: it is still its second attempt", async () => {
 						const { host, ticket } = await inLine();
 						const next = await goDown(host, held);
