@@ -801,8 +801,11 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 					if (
 						live.ticket.sessionKey === after.sessionKey &&
 						live.ticket.generation < after.generation
-					)
+					) {
+						this.#free(live.run);
+						void this.disposeScope(live);
 						this.registry.leave(live, after.hidden ? "delete" : "reset");
+					}
 		}
 		for (const { live, start } of starts) {
 			// It may have settled within the same commit.
@@ -814,9 +817,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 
 	#leave(run: RunFacts, { after }: Turn): void {
 		if (run.outcome === null) return;
-		this.slots.release(run);
-		this.progress.end(run);
-		this.children.stop(run, this.now() + this.options.graceMs);
+		this.#free(run);
 		const live = this.registry.get(run);
 		if (!live) return;
 		if (run.outcome === "abandoned") this.#tellStraggler(live);
@@ -827,6 +828,13 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			live,
 			run.stop?.cause ?? (run.outcome === "interrupted" ? "shutdown" : null),
 		);
+	}
+
+	/** A run is over: whoever waits for its slot, follows it or is attached to it is told. */
+	#free(run: RunFacts): void {
+		this.slots.release(run);
+		this.progress.end(run);
+		this.children.stop(run, this.now() + this.options.graceMs);
 	}
 
 	/** Disposes what is in a run's scope, within the grace period. Null if there is nothing. */
