@@ -1,10 +1,12 @@
 /** `maxConcurrentRuns`: how many managed runs execute at once over all sessions, and who is next. */
+import { DatabaseSync } from "node:sqlite";
 import type {
 	JsonValue,
 	ManagedRun,
 	OpenStore,
 	RuntimeOptions,
 } from "turnkeeper";
+import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
 import { CrashingStore } from "../support/crashing-store.ts";
 import { FaultyStore } from "../support/faulty-store.ts";
@@ -16,7 +18,7 @@ import {
 	type ScriptedHost,
 	startScripted,
 } from "../support/scripted-host.ts";
-import { storeKinds } from "../support/stores.ts";
+import { storeKinds, temporaryFile } from "../support/stores.ts";
 import { turns } from "../support/virtual-clock.ts";
 
 type Options = Partial<RuntimeOptions<JsonValue, unknown, JsonValue>>;
@@ -696,6 +698,26 @@ for (const [kind, makeStore] of storeKinds)
 				});
 			});
 	});
+
+test("a run whose row can no longer be read gives its slot back when its session is reset", async () => {
+	const file = temporaryFile();
+	const store = new FaultyStore(sqliteStore(file));
+	const host = await startScripted(store, { maxConcurrentRuns: 1 });
+	await send(host, "a1", "b1");
+	const db = new DatabaseSync(file);
+	db.exec("UPDATE sessions SET body = 'rubbish' WHERE session_key = 'a'");
+	db.close();
+	// A commit that fails makes the session be read again.
+	store.faults.push("before", "before");
+	expect(await codeOf(host.runtime.patch("a", { x: 1 }))).toBe("STORE_FAILED");
+	expect(await host.runtime.reset("a")).toMatchObject({ result: "done" });
+	await turns();
+	expect(endOf(host, "a1").run.signal.aborted).toBe(true);
+	expect(order(host)).toEqual(["a1", "b1"]);
+	await finish(host, "b1");
+	await send(host, "c1");
+	expect(order(host)).toEqual(["a1", "b1", "c1"]);
+});
 
 async function restartScripted(
 	host: ScriptedHost,
