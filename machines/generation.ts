@@ -20,7 +20,7 @@ import {
 	reservationOf,
 	touch,
 } from "./lifecycle.ts";
-import { removed, without } from "./line.ts";
+import { removed, retryOf, without } from "./line.ts";
 import {
 	ownsRun,
 	type RunFacts,
@@ -112,8 +112,9 @@ export function mint(
 		inputTokens: 0,
 		outputTokens: 0,
 		queue: facts.queue.filter((message) => keeps(facts, event, message)),
-		retry: null,
-		takenAt: null,
+		retries: [],
+		activeAt: event.at,
+		takenAt: isReset && event.cause === "expiry" ? null : event.at,
 	};
 }
 
@@ -156,8 +157,7 @@ function keeps(
 ): boolean {
 	if (event.queued === "drop") return false;
 	// The next attempt of a run would be of its generation.
-	if (!facts.hidden && facts.retry?.messageIds.includes(message.messageId))
-		return false;
+	if (!facts.hidden && retryOf(facts, message.messageId)) return false;
 	const { generation, sessionId } = message.expect ?? {};
 	// A hidden generation is used as it is; every other gives way to the next.
 	const next = {
@@ -189,17 +189,16 @@ export function droppedBy(
 	);
 }
 
-/** What an abort takes out of the line: all, the message that it names, or those of a run that was to be tried again. */
+/** What an abort takes out of the line: all, the message that it names, or where it names none those of a run that was to be tried again. */
 function abortDrops(
-	{ run, retry }: SessionFacts,
+	facts: SessionFacts,
 	event: EventOf<"abort">,
 	{ messageId }: QueuedMessage,
 ): boolean {
-	return (
-		event.queued === "drop" ||
-		event.expect?.messageId === messageId ||
-		(run === null && retry?.messageIds.includes(messageId) === true)
-	);
+	if (event.queued === "drop") return true;
+	const named = event.expect?.messageId;
+	if (named !== undefined) return named === messageId;
+	return facts.run === null && retryOf(facts, messageId) !== undefined;
 }
 
 export function dropWaiting(

@@ -51,6 +51,7 @@ export function open(
 		sessionIds: [event.sessionId],
 		createdAt: event.at,
 		activeAt: event.at,
+		takenAt: event.at,
 	};
 }
 
@@ -401,14 +402,24 @@ export function append(
 	return { ...touch(facts, event), entries: facts.entries + 1 };
 }
 
+/** The run that an answer names: the live one, or one that died and is to be tried again. */
+export function askedRun(
+	{ run, retries }: SessionFacts,
+	{ ticket }: EventOf<"answer">,
+): RunFacts | undefined {
+	return [...(run ? [run] : none), ...retries].find(
+		({ runId, generation }) =>
+			runId === ticket.runId && generation === ticket.generation,
+	);
+}
+
 /** The run whose wait an answer is for: the live one, or one that died and is to be tried again. */
 export function answeredRun(
 	facts: SessionFacts,
 	event: EventOf<"answer">,
 ): RunFacts | null {
-	const { generation, runId } = event.ticket;
-	const run = facts.run ?? facts.retry;
-	if (run?.runId !== runId || run.generation !== generation) return null;
+	const run = askedRun(facts, event);
+	if (!run) return null;
 	// What was told to stop needs no answer; a process that closes keeps it for the next attempt.
 	if (run.stop && run.stop.cause !== "shutdown") return null;
 	return run.waits.some(({ name }) => name === event.name) ? run : null;
@@ -418,10 +429,14 @@ export function answer(
 	facts: SessionFacts,
 	event: EventOf<"answer">,
 ): SessionFacts {
-	const run = stepRun(answeredRun(facts, event) as RunFacts, event);
-	return facts.run
+	const asked = answeredRun(facts, event) as RunFacts;
+	const run = stepRun(asked, event);
+	return asked === facts.run
 		? { ...touch(facts, event), run }
-		: { ...touch(facts, event), retry: run };
+		: {
+				...touch(facts, event),
+				retries: facts.retries.map((one) => (one === asked ? run : one)),
+			};
 }
 
 /** How a delivery ended, in the record of the run that owns it. */

@@ -79,10 +79,10 @@ export function arriving(
 }
 
 /** A message to collect joins the last entry in line if that is to be collected too. */
-function groupFor({ queue, retry }: SessionFacts, seq: number): number {
-	const last = queue.at(-1);
+function groupFor(facts: SessionFacts, seq: number): number {
+	const last = facts.queue.at(-1);
 	if (!last || last.group === null) return seq;
-	return retry?.messageIds.includes(last.messageId) ? seq : last.group;
+	return retryOf(facts, last.messageId) ? seq : last.group;
 }
 
 export function accept(
@@ -193,8 +193,7 @@ export function nextRun(
 ): RunFacts {
 	const messages = headOf(facts.queue);
 	const [head] = messages as [QueuedMessage];
-	const { retry } = facts;
-	const dead = retry?.messageIds.includes(head.messageId) ? retry : null;
+	const dead = retryOf(facts, head.messageId);
 	const run = newRun(
 		facts,
 		dead ? dead.runId : (event.grant as string),
@@ -227,7 +226,10 @@ export function take(facts: SessionFacts, run: RunFacts): SessionFacts {
 		...facts,
 		run,
 		queue,
-		retry: facts.retry?.runId === run.runId ? null : facts.retry,
+		retries:
+			facts.retries.length === 0
+				? facts.retries
+				: facts.retries.filter(({ runId }) => runId !== run.runId),
 		takenAt: run.admittedAt as number,
 	};
 }
@@ -323,20 +325,25 @@ export function edit(
 	return { ...touch(facts, event), queue: edited(facts, event) };
 }
 
+/** The run that died with this message, if it is to be tried again. */
+export function retryOf(
+	{ retries }: SessionFacts,
+	messageId: string,
+): RunFacts | undefined {
+	return retries.find(({ messageIds }) => messageIds.includes(messageId));
+}
+
 /** Takes messages out of the line; a retry of which none is left is off. */
 export function without(
 	facts: SessionFacts,
 	gone: (message: QueuedMessage) => boolean,
 ): SessionFacts {
 	const queue = facts.queue.filter((message) => !gone(message));
-	const { retry } = facts;
 	return {
 		...facts,
 		queue,
-		retry:
-			retry &&
-			queue.some(({ messageId }) => retry.messageIds.includes(messageId))
-				? retry
-				: null,
+		retries: facts.retries.filter(({ messageIds }) =>
+			queue.some(({ messageId }) => messageIds.includes(messageId)),
+		),
 	};
 }

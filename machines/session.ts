@@ -322,11 +322,9 @@ export const sessionMachine = setup({
 		answersWait: test(
 			(facts, event) => life.answeredRun(facts, as<"answer">(event)) !== null,
 		),
-		answersOther: test((facts, event) => {
-			const { generation, runId } = as<"answer">(event).ticket;
-			const run = facts.run ?? facts.retry;
-			return run?.generation !== generation || run.runId !== runId;
-		}),
+		answersOther: test(
+			(facts, event) => life.askedRun(facts, as<"answer">(event)) === undefined,
+		),
 		isLastWait: test(
 			(facts, event) =>
 				ownsLive(facts, event) &&
@@ -384,8 +382,8 @@ export const sessionMachine = setup({
 			);
 		}),
 		dropsWaiting: test(
-			({ queue, retry }, event) =>
-				retry !== null ||
+			({ queue, retries }, event) =>
+				retries.length > 0 ||
 				(as<"abort">(event).queued === "drop" && queue.length > 0),
 		),
 		deletesAgain: test(

@@ -18,7 +18,12 @@ import { type Child, Children } from "./children.ts";
 import type { Clock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { RetryBounds } from "./config.ts";
-import { armLease, armTimeout, type DeadlineHost } from "./deadlines.ts";
+import {
+	armLease,
+	armTimeout,
+	type DeadlineHost,
+	silenceLeft,
+} from "./deadlines.ts";
 import { Directory } from "./directory.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { Inspection } from "./inspection.ts";
@@ -356,6 +361,8 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			this.#quiet.delete(sessionKey);
 		}
 		if (!mayTake || this.#quiet.has(sessionKey)) return;
+		// One that failed is tried again after a while.
+		if (this.#taking.has(sessionKey)) return;
 		const wait = quietUntil - this.now();
 		if (wait > 0) {
 			const timer = this.clock.setTimeout(() => {
@@ -388,7 +395,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 					if (!start) return;
 					// The run holds its slot before the offer is given back.
 					this.slots.hold(start.run);
-					done();
+					this.slots.answered(key);
 				},
 				committed: done,
 			},
@@ -457,12 +464,16 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		});
 	}
 
-	fellSilent(live: LiveRun): void {
+	fellSilent(live: LiveRun, again: () => void): void {
 		const { ticket } = live;
+		const leaseMs = live.run.leaseMs ?? 0;
+		let isHeard = false;
 		this.keep(ticket.sessionKey, {
 			event: ({ facts }) => {
 				const at = this.now();
-				const error = `no sign of life for ${live.run.leaseMs} ms, which is its lease`;
+				isHeard = silenceLeft(live, leaseMs, at) > 0;
+				if (isHeard) return null;
+				const error = `no sign of life for ${leaseMs} ms, which is its lease`;
 				return {
 					type: "settled",
 					at,
@@ -471,7 +482,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 					end: { at, outcome: "interrupted", error },
 				};
 			},
-			committed: () => {},
+			committed: () => {
+				if (isHeard) again();
+			},
 		});
 	}
 
@@ -578,8 +591,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				),
 			);
 		else
-			for (const { operation } of turns)
+			for (const { operation, start } of turns) {
+				if (start) this.slots.release(start.run);
 				if (operation.kept) operation.failed(error);
+			}
 	}
 
 	hydrated(session: LiveSession): void {
@@ -591,7 +606,12 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	#settleOrphans({ key, committed }: LiveSession): void {
 		if (!committed) return;
 		for (const run of unsettledRuns(committed)) {
-			if (this.registry.get(run) || run.leaseMs !== null) continue;
+			if (this.registry.get(run)) continue;
+			// Its host may have it after all.
+			if (run.leaseMs !== null && run.stop === null) {
+				this.enter(run).facts = committed;
+				continue;
+			}
 			const ticket = ticketOf(run);
 			this.keep(key, {
 				event: ({ facts }) => {
@@ -649,10 +669,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		for (const turn of turns) {
 			// A stop fires its signal even if its commit fails.
 			for (const { run, stop } of turn.stops) this.#stop(run, stop);
-			if (turn.start) this.slots.release(turn.start.run);
-			// What may hold already must not be made again before that is known.
-			const waits = turn.operation.kept && session.doubt?.turns.includes(turn);
-			if (!waits) turn.operation.failed(error);
+			// What may hold already keeps its slot, and must not be made again before that is known.
+			const isInDoubt = session.doubt?.turns.includes(turn) === true;
+			if (turn.start && !isInDoubt) this.slots.release(turn.start.run);
+			if (!turn.operation.kept || !isInDoubt) turn.operation.failed(error);
 		}
 		// Read again at once: what is live in it must not be out of sight. While the runtime starts, the start itself fails.
 		if (this.isServing)
@@ -669,6 +689,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		this.journal.stop(error);
 		for (const live of this.registry.all()) live.abort(error);
 		this.registry.clear();
+		this.progress.close();
 		this.giveUp(error);
 		this.options.interrupted();
 	}
@@ -791,8 +812,11 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 					if (
 						live.ticket.sessionKey === after.sessionKey &&
 						live.ticket.generation < after.generation
-					)
+					) {
+						this.#free(live.run);
+						void this.disposeScope(live);
 						this.registry.leave(live, after.hidden ? "delete" : "reset");
+					}
 		}
 		for (const { live, start } of starts) {
 			// It may have settled within the same commit.
@@ -804,9 +828,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 
 	#leave(run: RunFacts, { after }: Turn): void {
 		if (run.outcome === null) return;
-		this.slots.release(run);
-		this.progress.end(run);
-		this.children.stop(run, this.now() + this.options.graceMs);
+		this.#free(run);
 		const live = this.registry.get(run);
 		if (!live) return;
 		if (run.outcome === "abandoned") this.#tellStraggler(live);
@@ -817,6 +839,13 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			live,
 			run.stop?.cause ?? (run.outcome === "interrupted" ? "shutdown" : null),
 		);
+	}
+
+	/** A run is over: whoever waits for its slot, follows it or is attached to it is told. */
+	#free(run: RunFacts): void {
+		this.slots.release(run);
+		this.progress.end(run);
+		this.children.stop(run, this.now() + this.options.graceMs);
 	}
 
 	/** Disposes what is in a run's scope, within the grace period. Null if there is nothing. */

@@ -85,13 +85,21 @@ class RunHandle<Meta> implements Run<Meta> {
 	progress(value: JsonValue): void {
 		const { engine, live } = this;
 		engine.alive(live);
-		const found = notJson(value, "value");
-		if (found === null) engine.progress.add(live.ticket, copied(value));
-		else
-			engine.options.logger.warn(
-				{ ticket: live.ticket },
-				`progress was dropped: ${found} is not JSON`,
-			);
+		let problem: string;
+		try {
+			const found = notJson(value, "value");
+			if (found === null) {
+				engine.progress.add(live.ticket, copied(value));
+				return;
+			}
+			problem = `${found} is not JSON`;
+		} catch (error) {
+			problem = `value is not JSON (${errorText(error)})`;
+		}
+		engine.options.logger.warn(
+			{ ticket: live.ticket },
+			`progress was dropped: ${problem}`,
+		);
 	}
 
 	usage(tokens: { inputTokens?: number; outputTokens?: number }): void {
@@ -160,18 +168,25 @@ class RunHandle<Meta> implements Run<Meta> {
 		return [...items].reverse();
 	}
 
-	async waitFor<T extends JsonValue>(
+	waitFor<T extends JsonValue>(
 		name: string,
 		options: { timeoutMs?: number } = {},
 	): Promise<T> {
+		const answer = this.#waitFor(name, options);
+		// An executor that goes its own way must not cost the process its life.
+		answer.catch(() => {});
+		return answer as Promise<T>;
+	}
+
+	async #waitFor(
+		name: string,
+		options: { timeoutMs?: number },
+	): Promise<JsonValue> {
 		checkName(name, "name");
 		const { timeoutMs } = checkOptions(options);
 		if (timeoutMs !== undefined) checkMs(timeoutMs, "timeoutMs");
 		this.#mustAct();
-		const answer = waitFor(this.engine, this.live, name, timeoutMs ?? null);
-		// An executor that goes its own way must not cost the process its life.
-		answer.catch(() => {});
-		return (await answer) as T;
+		return waitFor(this.engine, this.live, name, timeoutMs ?? null);
 	}
 
 	async spawn(

@@ -40,6 +40,8 @@ export class LiveRun {
 	deadline = Number.POSITIVE_INFINITY;
 	/** Its times run. */
 	isEntered = false;
+	/** It has waited, and has no slot yet to go on. */
+	isHeldUp = false;
 	/** Its executor came to its end: it takes no further message. */
 	isReturned = false;
 	/** What it has been given to work on. */
@@ -73,6 +75,13 @@ export class LiveRun {
 		}
 		if (facts && this.#owned)
 			for (const one of [...this.#owned]) one.see?.(run, facts);
+	}
+
+	/** It waits for its slot, after an answer. */
+	holdUp(isHeldUp: boolean): void {
+		this.isHeldUp = isHeldUp;
+		for (const one of [...(this.#owned ?? [])])
+			if (this.facts) one.see?.(this.run, this.facts);
 	}
 
 	/** Ties something to this run: it is stopped and released with it, at once if that has been. */

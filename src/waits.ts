@@ -1,6 +1,6 @@
 /** Owns how a run suspends until somebody answers: the wait is committed before anybody can answer it, and ends with the run. */
 import type { JsonValue } from "../machines/json.ts";
-import type { RunFacts } from "../machines/run.ts";
+import { openWaits, type RunFacts } from "../machines/run.ts";
 import { copied, shown } from "./arguments.ts";
 import type { Engine } from "./engine.ts";
 import { TurnkeeperError } from "./errors.ts";
@@ -16,15 +16,21 @@ export async function waitFor<Meta>(
 	if (live.isAborted) throw staleRun(live.ticket);
 	const { clock } = engine;
 	const answer = Promise.withResolvers<JsonValue>();
+	const over = Promise.withResolvers<never>();
 	// An executor may be past caring when its run is told to stop.
 	answer.promise.catch(() => {});
+	over.promise.catch(() => {});
+	const end = (reason: Error) => {
+		answer.reject(reason);
+		over.reject(reason);
+	};
 	const owned = {
 		see: ({ answers }: RunFacts) => {
 			const given = answers.find((one) => one.name === name);
 			if (given) answer.resolve(given.value);
 		},
-		stop: answer.reject,
-		release: () => answer.reject(staleRun(live.ticket)),
+		stop: end,
+		release: () => end(staleRun(live.ticket)),
 	};
 	live.own(owned);
 	let timer: unknown = null;
@@ -45,13 +51,33 @@ export async function waitFor<Meta>(
 				() => giveUp(engine, live, name, answer.reject),
 				Math.max(0, deadline - clock.now()),
 			);
-		const value = copied(await answer.promise);
-		// It may have come to its end in the commit that answered it.
-		if (!live.isReleased) await engine.slots.rejoin(live.run);
-		return value;
+		try {
+			return copied(await answer.promise);
+		} finally {
+			await goOn(engine, live, over.promise);
+		}
 	} finally {
 		clock.clearTimeout(timer);
 		live.disown(owned);
+	}
+}
+
+/** Answered or given up, a run goes on once it has a slot again; at once if it waits for something else too, or is told to stop. */
+async function goOn<Meta>(
+	engine: Engine<Meta>,
+	live: LiveRun,
+	over: Promise<never>,
+): Promise<void> {
+	if (live.isAborted || live.isReleased) return;
+	if (openWaits(live.run).length > 0) return;
+	const back = engine.slots.rejoin(live.run);
+	if (!back) return;
+	live.holdUp(true);
+	try {
+		await Promise.race([back, over]);
+	} finally {
+		engine.slots.stay(live.run);
+		live.holdUp(false);
 	}
 }
 
