@@ -132,6 +132,11 @@ export class LiveRun {
 		return this.#reason !== null;
 	}
 
+	/** It is over, or out of this process's hands. */
+	get isReleased(): boolean {
+		return this.#isReleased;
+	}
+
 	/** Once; the first reason stays. */
 	abort(reason: Error): void {
 		if (this.isAborted) return;
