@@ -49,9 +49,18 @@ export function ask<Meta>(
 	engine: Engine<Meta>,
 	live: LiveRun,
 	event: () => SessionEvent,
+	/** Told before anything that is committed after it. */
+	seen: (turn: Turn) => void = () => {},
 ): Promise<Turn> {
-	return new Promise((committed, failed) => {
-		engine.post(live.ticket.sessionKey, { event, committed, failed });
+	return new Promise((resolve, failed) => {
+		engine.post(live.ticket.sessionKey, {
+			event,
+			committed: (turn) => {
+				seen(turn);
+				resolve(turn);
+			},
+			failed,
+		});
 	});
 }
 
