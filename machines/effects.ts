@@ -153,10 +153,9 @@ function owner(facts: SessionFacts, event: SessionEvent): RunFacts {
 
 /** The run that an event settles, settled. */
 export const settled = remembered((facts, event): RunFacts => {
-	const run = owner(facts, event);
-	return event.type === "report"
-		? life.reportedRun(facts, event)
-		: life.settledRun(run, as<"settled" | "overdue">(event));
+	if (event.type === "report") return life.reportedRun(facts, event);
+	const ends = as<"settled" | "overdue">(event);
+	return life.settledRun(owner(facts, event), ends, life.unreadOf(facts, ends));
 });
 
 /** The run that takes the next message in line. */
@@ -271,9 +270,9 @@ export const keepPulled = effect("keepMessages", (facts, event) => {
 		},
 	];
 });
-export const keepUnread = effect("keepMessages", ({ run }, event) =>
+export const keepUnread = effect("keepMessages", (facts, event) =>
 	line.backInLine(
-		life.unreadOf(run, as<"settled">(event)),
+		life.unreadOf(facts, as<"settled" | "overdue">(event)),
 		"its run ended before it looked at it",
 	),
 );

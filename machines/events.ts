@@ -98,7 +98,11 @@ export type SessionEvent =
 			/** Messages that the run took while it ran and never looked at. */
 			readonly unread?: readonly QueuedMessage[] | undefined;
 	  })
-	| (Turn & { readonly type: "overdue"; readonly ticket: RunTicket })
+	| (Turn & {
+			readonly type: "overdue";
+			readonly ticket: RunTicket;
+			readonly unread?: readonly QueuedMessage[] | undefined;
+	  })
 	| (Command & {
 			readonly type: "reset";
 			readonly cause: "reset" | "expiry";

@@ -524,6 +524,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				at: this.now(),
 				grant: this.grant(facts),
 				ticket: live.ticket,
+				unread: live.unread,
 			}),
 			committed: () => {},
 		});
