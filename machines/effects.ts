@@ -286,10 +286,12 @@ export const hideDead = effect("hideEntries", ({ run }) => [run as RunFacts]);
 export const keepEntry = effect("keepEntry", (facts, event) =>
 	life.entryOf(facts, as<"append">(event)),
 );
-export const closeEnded = effect("closeGenerations", (facts, event) => {
-	const ends = as<"reset" | "delete">(event);
-	return ends.hook ? [generation.closingGeneration(facts, ends)] : [];
-});
+export const closeEnded = effect("closeGenerations", (facts, event) =>
+	generation.closingAfter(facts, as<"reset" | "delete">(event)),
+);
+export const closeSooner = effect("closeGenerations", (facts, event) =>
+	generation.closingSooner(facts, as<"reset" | "delete">(event)),
+);
 export const keepDropped = effect("keepMessages", (facts, event) =>
 	generation.droppedBy(facts, as<"reset" | "delete" | "abort">(event)),
 );

@@ -268,7 +268,7 @@ export interface SessionEffects {
 	keepEntry: StoredEntry;
 	/** Hide what these runs appended. */
 	hideEntries: readonly RunFacts[];
-	/** Let the host do its own work on these generations, and say `closed`. */
+	/** Let the host do its own work on these generations, each until its deadline, and say `closed`; where it is at it, a deadline can only come nearer. */
 	closeGenerations: readonly ClosingGeneration[];
 	/** Erase all that older generations left. */
 	purge: { readonly sessionKey: string; readonly before: number };

@@ -389,10 +389,12 @@ export const sessionMachine = setup({
 				(as<"abort">(event).queued === "drop" && queue.length > 0),
 		),
 		deletesAgain: test(
-			({ hidden, version, draining, queue }, event) =>
-				hidden &&
-				version > 0 &&
-				(as<"delete">(event).purge || draining.length + queue.length > 0),
+			(facts, event) =>
+				facts.hidden &&
+				facts.version > 0 &&
+				(as<"delete">(event).purge ||
+					isDraining(facts) ||
+					facts.queue.length > 0),
 		),
 		hasDrained: test((facts) => !isDraining(facts)),
 		hasDrainedToPurge: test(
@@ -574,7 +576,13 @@ export const sessionMachine = setup({
 			{ guard: "expectsOther", actions: ask.stale },
 			{
 				guard: "isHidden",
-				actions: [ask.stopAll, ask.keepDropped, "openByReset", ask.done],
+				actions: [
+					ask.stopAll,
+					ask.keepDropped,
+					ask.closeSooner,
+					"openByReset",
+					ask.done,
+				],
 			},
 			{ target: ".resetting", actions: endGeneration },
 		],
@@ -583,7 +591,13 @@ export const sessionMachine = setup({
 			{
 				guard: "deletesAgain",
 				target: ".resetting",
-				actions: [ask.stopAll, ask.keepDropped, "deleteAgain", ask.done],
+				actions: [
+					ask.stopAll,
+					ask.keepDropped,
+					ask.closeSooner,
+					"deleteAgain",
+					ask.done,
+				],
 			},
 			{ guard: "isHidden", actions: ask.nothing },
 			{ target: ".resetting", actions: endGeneration },
