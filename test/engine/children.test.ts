@@ -1,6 +1,6 @@
 /** Children of a run: tied to it in one commit, stopped with it from the leaves up, and never heard by another generation of their parent (decision 12). */
 import { DatabaseSync } from "node:sqlite";
-import type { JsonValue, ManagedRun, SendReceipt } from "turnkeeper";
+import type { JsonValue, ManagedRun, OpenStore, SendReceipt } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
 import { CrashingStore } from "../support/crashing-store.ts";
@@ -654,6 +654,36 @@ for (const [kind, makeStore] of storeKinds)
 				expect(executed("c").run.signal.aborted).toBe(true);
 				expect(await outcomes("c")).toEqual([["aborted", "parent"]]);
 			});
+
+			for (const isHeld of [true, false])
+				test(`a child of which nobody knows at first whether it was kept is tied if it was (${isHeld})`, async () => {
+					const { parent, store, clock, runtime, outcomes, scripted } =
+						await family();
+					const opened = store.opened as OpenStore;
+					const version = opened.version.bind(opened);
+					store.faults.push(isHeld ? "after" : "before");
+					opened.version = () => Promise.reject(new Error("no answer"));
+					expect(await codeOf(parent.run.spawn("c", "do"))).toBe(
+						"STORE_FAILED",
+					);
+					opened.version = version;
+					await clock.advance(1000);
+					expect(scripted.runs).toHaveLength(isHeld ? 2 : 1);
+					parent.end();
+					await turns();
+					if (isHeld) {
+						expect(await now(parent.settled)).toBe("pending");
+						expect(scripted.last.run.signal.reason).toMatchObject({
+							by: "parent",
+						});
+						scripted.last.end();
+					}
+					expect(await parent.settled).toMatchObject({ outcome: "completed" });
+					await runtime.whenIdle();
+					expect(await outcomes("c")).toEqual(
+						isHeld ? [["aborted", "parent"]] : [],
+					);
+				});
 
 			test("a parent that is abandoned does not wait for ever for a child whose end cannot be kept", async () => {
 				const { parent, store, runtime, clock } = await family();
