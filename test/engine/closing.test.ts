@@ -1,11 +1,13 @@
 /** The host's own work on generations that ended: after the commit, within the grace period, at least once, and never in a reset's way (decision 19). */
+import { DatabaseSync } from "node:sqlite";
 import type { EndedGeneration, JsonValue, RuntimeOptions } from "turnkeeper";
+import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
 import { CrashingStore } from "../support/crashing-store.ts";
 import { FaultyStore } from "../support/faulty-store.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now, startScripted } from "../support/scripted-host.ts";
-import { storeKinds } from "../support/stores.ts";
+import { storeKinds, temporaryFile } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
 import { turns } from "../support/virtual-clock.ts";
 
@@ -550,3 +552,27 @@ for (const [kind, makeStore] of storeKinds)
 			});
 		});
 	});
+
+describe("onGenerationEnded of a session that cannot be read", () => {
+	test("is called with what is left of it when a reset heals it", async () => {
+		const file = temporaryFile();
+		const first = await startClosing(sqliteStore(file));
+		await first.runtime.send("k", "hello");
+		first.scripted.last.end();
+		await first.runtime.whenIdle();
+		await close(first, { graceMs: 100 });
+		const db = new DatabaseSync(file);
+		db.exec("UPDATE sessions SET body = 'rubbish' WHERE session_key = 'k'");
+		db.close();
+		const { runtime, call } = await startClosing(sqliteStore(file));
+		const reset = runtime.reset("k");
+		await turns();
+		expect(call(0).ended).toMatchObject({
+			generation: 1,
+			row: { meta: { unreadable: "rubbish" } },
+			runs: [{ outcome: "completed" }],
+		});
+		call(0).done();
+		expect(await reset).toMatchObject({ row: { generation: 2 } });
+	});
+});

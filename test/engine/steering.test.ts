@@ -1,5 +1,11 @@
 /** Messages that steer a run while it runs: each is handed over once, in order, and what is not taken becomes an ordinary later message. */
-import type { JsonValue, ManagedRun, Message, SendReceipt } from "turnkeeper";
+import type {
+	JsonValue,
+	ManagedRun,
+	Message,
+	OpenStore,
+	SendReceipt,
+} from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import { FaultyStore } from "../support/faulty-store.ts";
 import { Scripted } from "../support/host.ts";
@@ -544,6 +550,27 @@ for (const [kind, makeStore] of storeKinds)
 				expect(await next()).toMatchObject({ value: { input: "a" } });
 				expect(await line()).toEqual([]);
 				expect(await now(next())).toBe("pending");
+			});
+
+			test("a hand-over that held, though nobody knew at first, gives the message back with the end", async () => {
+				const { store, steer, next, clock, end, settled, begun } =
+					await running();
+				const receipt = await steer("a");
+				const opened = store.opened as OpenStore;
+				const version = opened.version.bind(opened);
+				store.faults.push("after");
+				opened.version = () => Promise.reject(new Error("no answer"));
+				const pulled = next();
+				await turns();
+				opened.version = version;
+				await clock.advance(1000);
+				expect(await now(pulled)).toBe("pending");
+				end();
+				await settled;
+				expect(await pulled).toEqual({ done: true, value: undefined });
+				await turns();
+				expect(begun()).toEqual([["hello"], ["a"]]);
+				expect(await now(receipt.settled)).toBe("pending");
 			});
 
 			test("a hand-over that could not be kept leaves the message in line when the run ends", async () => {

@@ -14,7 +14,7 @@ import {
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns } from "../support/virtual-clock.ts";
+import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 const stops: Record<string, (host: ScriptedHost) => Promise<unknown>> = {
 	abort: ({ runtime }) => runtime.abort("k"),
@@ -374,6 +374,33 @@ for (const [kind, makeStore] of storeKinds)
 				store.broken = false;
 				await clock.advance(5000);
 				expect(await told).toBe("WAIT_TIMEOUT");
+				expect(await runtime.get("k")).toMatchObject({ status: "running" });
+			});
+
+			test("is not over before its time, though no timer lasts that long", async () => {
+				class ShortClock extends VirtualClock {
+					override setTimeout(f: () => void, ms: number) {
+						return super.setTimeout(f, Math.min(ms, 20));
+					}
+				}
+				const clock = new ShortClock();
+				const { runtime, end, answer, settled } = await waiting(
+					{ clock },
+					{ timeoutMs: 50 },
+				);
+				const told = codeOf(answer);
+				await clock.advance(49);
+				expect(await now(told)).toBe("pending");
+				expect(await runtime.get("k")).toMatchObject({ status: "waiting" });
+				await clock.advance(1);
+				expect(await told).toBe("WAIT_TIMEOUT");
+				end();
+				await settled;
+			});
+
+			test("is over at once if that is how long it may take", async () => {
+				const { answer, runtime } = await waiting({}, { timeoutMs: 0 });
+				expect(await codeOf(answer)).toBe("WAIT_TIMEOUT");
 				expect(await runtime.get("k")).toMatchObject({ status: "running" });
 			});
 
