@@ -790,6 +790,55 @@ for (const [kind, makeStore] of storeKinds)
 				expect(await next.runtime.get("c")).toMatchObject({ queued: 0 });
 			});
 
+			test("children of a parent that a clean close ended are not tried again with it", async () => {
+				const recovery = { mode: "retry", maxAttempts: 3 } as const;
+				const host = await startFamily(makeStore(), { recovery });
+				const parent = await host.send("p");
+				await parent.run.spawn("c", "runs");
+				await host.runtime.send("d", "busy");
+				await parent.run.spawn("d", "waits");
+				for (const key of ["p", "c", "d"]) host.obedient(key, []);
+				await close(host, { graceMs: 100 });
+				const next = await startFamily(host.store, { recovery });
+				await turns();
+				expect(
+					next.scripted.runs
+						.map(({ run }) => [run.ticket.sessionKey, run.ticket.attempt])
+						.sort(),
+				).toEqual([
+					["d", 2],
+					["p", 2],
+				]);
+				for (const key of ["c", "d"])
+					expect(await next.runtime.queue.list(key)).toEqual([]);
+			});
+
+			test("a child that died and is tried again is tied again to a parent that lived on", async () => {
+				const recovery = { mode: "retry", maxAttempts: 3 } as const;
+				const store = new CrashingStore(makeStore());
+				const host = await startFamily(store, { recovery });
+				const run = await host.runtime.admit("p", {
+					runId: "r1",
+					leaseMs: 100_000,
+				});
+				await run.spawn("c", "runs");
+				await turns();
+				await store.crash();
+				const next = await startFamily(store, { recovery });
+				await turns();
+				const child = next.executed("c").run;
+				expect(child.ticket).toMatchObject({ attempt: 2 });
+				await next.runtime.report({ runId: "r1", phase: "end" });
+				await turns();
+				expect(child.signal.reason).toMatchObject({ by: "parent" });
+				next.executed("c").end();
+				await next.runtime.whenIdle();
+				expect((await next.runtime.runs("c")).items).toMatchObject([
+					{ outcome: "aborted", parent: { runId: "r1" } },
+					{ outcome: "interrupted" },
+				]);
+			});
+
 			test("children that wait for a host-driven run with a lease are tied to it again", async () => {
 				const store = makeStore();
 				const host = await startFamily(store);
