@@ -118,19 +118,27 @@ export function mint(
 	};
 }
 
-/** What the host still has to do on generations that ended, this one among them. */
-function closingAfter(
+/** What the host still has to do on older generations, in the time that a stop leaves it. */
+export function closingSooner(
+	{ closing }: SessionFacts,
+	{ deadline }: EventOf<"reset" | "delete">,
+): readonly ClosingGeneration[] {
+	return closing.map((one) => ({
+		...one,
+		deadline: Math.min(one.deadline, deadline),
+	}));
+}
+
+/** As `closingSooner`, with this one, which ends. */
+export function closingAfter(
 	facts: SessionFacts,
 	event: EventOf<"reset" | "delete">,
 ): readonly ClosingGeneration[] {
-	const older = facts.closing.map((one) => ({
-		...one,
-		deadline: Math.min(one.deadline, event.deadline),
-	}));
+	const older = closingSooner(facts, event);
 	return event.hook ? [...older, closingGeneration(facts, event)] : older;
 }
 
-export function closingGeneration(
+function closingGeneration(
 	{ generation }: SessionFacts,
 	{ deadline }: EventOf<"reset" | "delete">,
 ): ClosingGeneration {
@@ -218,6 +226,7 @@ export function openByReset(
 	return {
 		...open(facts, event),
 		draining: drainAfter(facts, event),
+		closing: closingSooner(facts, event),
 		queue: facts.queue.filter((message) => keeps(facts, event, message)),
 	};
 }
@@ -230,6 +239,7 @@ export function deleteAgain(
 	return {
 		...touch(facts, event),
 		draining: drainAfter(facts, event),
+		closing: closingSooner(facts, event),
 		queue: facts.queue.filter((message) => keeps(facts, event, message)),
 		purgeBefore: event.purge ? facts.generation : facts.purgeBefore,
 	};

@@ -267,29 +267,25 @@ export function leave(
 	};
 }
 
-/** What a run took while it ran and never looked at, as far as it did take it. */
+/** What the live run took while it ran and never looked at, as far as it did take it. Of one that drains, it shares the fate. */
 export function unreadOf(
-	run: RunFacts | null,
-	event: EventOf<"settled">,
+	{ run }: SessionFacts,
+	event: EventOf<"settled" | "overdue">,
 ): readonly QueuedMessage[] {
-	const { unread } = event;
-	if (!run || !unread || unread.length === 0) return none;
+	const { unread, ticket } = event;
+	if (!unread || unread.length === 0) return none;
+	if (!run || !ownsRun(run, ticket)) return none;
 	return unread.filter(({ messageId }) => run.messageIds.includes(messageId));
 }
 
 const none: readonly never[] = Object.freeze([]);
 
-/** The run that an event settles, settled. */
+/** The run that an event settles, settled; what it never looked at is none of its messages. */
 export function settledRun(
 	run: RunFacts,
 	event: EventOf<"settled" | "overdue">,
+	unread: readonly QueuedMessage[],
 ): RunFacts {
-	if (event.type === "overdue")
-		return stepRun(run, {
-			type: "settle",
-			end: { at: event.at, outcome: "abandoned" },
-		});
-	const unread = unreadOf(run, event);
 	const looked =
 		unread.length === 0
 			? run
@@ -299,7 +295,13 @@ export function settledRun(
 						(id) => !unread.some(({ messageId }) => messageId === id),
 					),
 				};
-	return stepRun(looked, { type: "settle", end: event.end });
+	return stepRun(looked, {
+		type: "settle",
+		end:
+			event.type === "overdue"
+				? { at: event.at, outcome: "abandoned" }
+				: event.end,
+	});
 }
 
 export function rotate(

@@ -387,10 +387,12 @@ export const sessionMachine = setup({
 				(as<"abort">(event).queued === "drop" && queue.length > 0),
 		),
 		deletesAgain: test(
-			({ hidden, version, draining, queue }, event) =>
-				hidden &&
-				version > 0 &&
-				(as<"delete">(event).purge || draining.length + queue.length > 0),
+			(facts, event) =>
+				facts.hidden &&
+				facts.version > 0 &&
+				(as<"delete">(event).purge ||
+					isDraining(facts) ||
+					facts.queue.length > 0),
 		),
 		hasDrained: test((facts) => !isDraining(facts)),
 		hasDrainedToPurge: test(
@@ -463,7 +465,7 @@ export const sessionMachine = setup({
 			change((facts, event) =>
 				line.putBack(
 					life.leave(facts, as<"settled">(event), settled(facts, event)),
-					life.unreadOf(facts.run, as<"settled">(event)),
+					life.unreadOf(facts, as<"settled" | "overdue">(event)),
 				),
 			),
 		),
@@ -572,7 +574,13 @@ export const sessionMachine = setup({
 			{ guard: "expectsOther", actions: ask.stale },
 			{
 				guard: "isHidden",
-				actions: [ask.stopAll, ask.keepDropped, "openByReset", ask.done],
+				actions: [
+					ask.stopAll,
+					ask.keepDropped,
+					ask.closeSooner,
+					"openByReset",
+					ask.done,
+				],
 			},
 			{ target: ".resetting", actions: endGeneration },
 		],
@@ -581,7 +589,13 @@ export const sessionMachine = setup({
 			{
 				guard: "deletesAgain",
 				target: ".resetting",
-				actions: [ask.stopAll, ask.keepDropped, "deleteAgain", ask.done],
+				actions: [
+					ask.stopAll,
+					ask.keepDropped,
+					ask.closeSooner,
+					"deleteAgain",
+					ask.done,
+				],
 			},
 			{ guard: "isHidden", actions: ask.nothing },
 			{ target: ".resetting", actions: endGeneration },
@@ -667,7 +681,7 @@ export const sessionMachine = setup({
 				overdue: {
 					guard: "ownsLiveRun",
 					target: "ended",
-					actions: [ask.keepSettled, "leave"],
+					actions: [ask.keepSettled, ask.keepUnread, "leave"],
 				},
 			},
 		},

@@ -14,6 +14,7 @@ import {
 	type RunStop,
 	ticketOf,
 } from "../machines/run.ts";
+import type { StopCause } from "../machines/ticket.ts";
 import { type Child, Children } from "./children.ts";
 import type { Clock } from "./clock.ts";
 import { Closing } from "./closing.ts";
@@ -544,6 +545,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				at: this.now(),
 				grant: this.grant(facts),
 				ticket: live.ticket,
+				unread: live.unread,
 			}),
 			committed: () => {},
 		});
@@ -802,8 +804,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			if (after.generation !== before.generation)
 				for (const run of before.reservations) {
 					const live = this.registry.get(run);
-					if (live)
-						this.registry.leave(live, after.hidden ? "delete" : "reset");
+					if (live) this.#letGo(live, after.hidden ? "delete" : "reset");
 				}
 			for (const run of turn.runs) this.#leave(run, turn);
 			// What an unreadable row had live is known to the registry alone.
@@ -814,8 +815,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 						live.ticket.generation < after.generation
 					) {
 						this.#free(live.run);
-						void this.disposeScope(live);
-						this.registry.leave(live, after.hidden ? "delete" : "reset");
+						this.#letGo(live, after.hidden ? "delete" : "reset");
 					}
 		}
 		for (const { live, start } of starts) {
@@ -832,10 +832,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		const live = this.registry.get(run);
 		if (!live) return;
 		if (run.outcome === "abandoned") this.#tellStraggler(live);
-		void this.disposeScope(live);
 		if (run.generation === after.generation) live.facts = after;
 		// Whoever still works for a run that has settled may stop.
-		this.registry.leave(
+		this.#letGo(
 			live,
 			run.stop?.cause ?? (run.outcome === "interrupted" ? "shutdown" : null),
 		);
@@ -848,7 +847,12 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		this.children.stop(run, this.now() + this.options.graceMs);
 	}
 
-	/** Disposes what is in a run's scope, within the grace period. Null if there is nothing. */
+	#letGo(live: LiveRun, cause: StopCause | null): void {
+		void this.disposeScope(live);
+		this.registry.leave(live, cause);
+	}
+
+	/** Disposes what is in a run's scope, within the grace period. Null if there is nothing, or that was begun before. */
 	disposeScope(live: LiveRun): Promise<void> | null {
 		const disposed = live.dispose();
 		if (!disposed) return null;

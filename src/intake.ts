@@ -263,11 +263,31 @@ export class Intake<Input, Output, Meta> {
 					else resolve(this.#receipt(turn, messageId));
 				},
 				failed: (error) => {
-					isUnknown();
+					if (parent?.attached)
+						this.#unlessKept(sessionKey, messageId, isUnknown);
 					reject(error);
 				},
 			});
 		});
+	}
+
+	/** A commit that failed may hold all the same, which is known once the session was read again. */
+	#unlessKept(sessionKey: string, messageId: string, gone: () => void): void {
+		const engine = this.#engine;
+		let kept: StoredMessage | null = null;
+		engine.keep(
+			sessionKey,
+			{
+				prepare: async () => {
+					kept = await engine.store.message(sessionKey, messageId);
+				},
+				event: () => null,
+				committed: () => {
+					if (!kept) gone();
+				},
+			},
+			gone,
+		);
 	}
 
 	/** What a message gets by the runtime's policy; its own mode overrules that of the policy. */

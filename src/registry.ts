@@ -55,7 +55,7 @@ export class LiveRun {
 	#reason: Error | null = null;
 	#owned: Set<Owned> | null = null;
 	#scope: AsyncDisposableStack | null = null;
-	#disposed: Promise<void> | null = null;
+	#isDisposed = false;
 	#isReleased = false;
 	/** Made when somebody asks: most runs never look at their signal. */
 	#controller: AbortController | null = null;
@@ -99,12 +99,7 @@ export class LiveRun {
 		this.#owned?.delete(thing);
 	}
 
-	/** Whether it is over, or out of this process's hands. */
-	get isReleased(): boolean {
-		return this.#isReleased;
-	}
-
-	/** Ends what it owns in this process. What is in its scope is disposed, exactly once, whoever asks. */
+	/** Ends what it owns in this process. */
 	release(): void {
 		if (this.#isReleased) return;
 		this.#isReleased = true;
@@ -127,11 +122,11 @@ export class LiveRun {
 		return this.#scope;
 	}
 
-	/** Null if nothing was ever put into its scope. */
+	/** Null if nobody has looked at its scope, or it was disposed before. */
 	dispose(): Promise<void> | null {
-		if (!this.#scope) return null;
-		this.#disposed ??= this.#scope.disposeAsync();
-		return this.#disposed;
+		if (!this.#scope || this.#isDisposed) return null;
+		this.#isDisposed = true;
+		return this.#scope.disposeAsync();
 	}
 
 	get signal(): AbortSignal {
@@ -144,6 +139,11 @@ export class LiveRun {
 
 	get isAborted(): boolean {
 		return this.#reason !== null;
+	}
+
+	/** It is over, or out of this process's hands. */
+	get isReleased(): boolean {
+		return this.#isReleased;
 	}
 
 	/** Once; the first reason stays. */

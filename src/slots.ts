@@ -42,10 +42,18 @@ export class Slots {
 		this.#next();
 	}
 
-	/** A run was decided on. Those that share another's slot need none. */
+	/** Those that share another's slot need none, and what the host drives is its own affair. */
+	#counts(run: RunFacts): boolean {
+		return (
+			this.#most !== Number.POSITIVE_INFINITY &&
+			run.driver === "managed" &&
+			run.ancestors.length === 0
+		);
+	}
+
+	/** A run was decided on. */
 	hold(run: RunFacts): void {
-		if (this.#most === Number.POSITIVE_INFINITY) return;
-		if (run.ancestors.length === 0) this.#held.add(ticketId(run));
+		if (this.#counts(run)) this.#held.add(ticketId(run));
 	}
 
 	/** The session has answered its offer, whether it began a run or not. */
@@ -63,8 +71,7 @@ export class Slots {
 
 	/** Resolves when a run that has waited may go on; undefined if it may at once. */
 	rejoin(run: RunFacts): Promise<void> | undefined {
-		if (this.#most === Number.POSITIVE_INFINITY || run.ancestors.length > 0)
-			return undefined;
+		if (!this.#counts(run)) return undefined;
 		const id = ticketId(run);
 		if (this.#held.has(id)) return undefined;
 		const place = this.#returning.get(id) ?? Promise.withResolvers<void>();
