@@ -156,7 +156,7 @@ export const settled = remembered((facts, event): RunFacts => {
 	const run = owner(facts, event);
 	return event.type === "report"
 		? life.reportedRun(facts, event)
-		: life.settledRun(run, as<"settled" | "overdue">(event));
+		: life.settledRun(facts, run, as<"settled" | "overdue">(event));
 });
 
 /** The run that takes the next message in line. */
@@ -271,9 +271,9 @@ export const keepPulled = effect("keepMessages", (facts, event) => {
 		},
 	];
 });
-export const keepUnread = effect("keepMessages", ({ run }, event) =>
+export const keepUnread = effect("keepMessages", (facts, event) =>
 	line.backInLine(
-		life.unreadOf(run, as<"settled">(event)),
+		life.unreadOf(facts, as<"settled">(event)),
 		"its run ended before it looked at it",
 	),
 );

@@ -255,13 +255,17 @@ export function leave(
 	};
 }
 
-/** What a run took while it ran and never looked at, as far as it did take it. */
+/**
+ * What the live run took while it ran and never looked at, as far as it did take it: that goes back into line. A run of an older
+ * generation has no line to give anything back to; what it took ends with it.
+ */
 export function unreadOf(
-	run: RunFacts | null,
+	{ run }: SessionFacts,
 	event: EventOf<"settled">,
 ): readonly QueuedMessage[] {
 	const { unread } = event;
-	if (!run || !unread || unread.length === 0) return none;
+	if (!unread || unread.length === 0) return none;
+	if (!run || !ownsRun(run, event.ticket)) return none;
 	return unread.filter(({ messageId }) => run.messageIds.includes(messageId));
 }
 
@@ -269,6 +273,7 @@ const none: readonly never[] = Object.freeze([]);
 
 /** The run that an event settles, settled. */
 export function settledRun(
+	facts: SessionFacts,
 	run: RunFacts,
 	event: EventOf<"settled" | "overdue">,
 ): RunFacts {
@@ -277,7 +282,7 @@ export function settledRun(
 			type: "settle",
 			end: { at: event.at, outcome: "abandoned" },
 		});
-	const unread = unreadOf(run, event);
+	const unread = unreadOf(facts, event);
 	const looked =
 		unread.length === 0
 			? run

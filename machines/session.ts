@@ -465,7 +465,7 @@ export const sessionMachine = setup({
 			change((facts, event) =>
 				line.putBack(
 					life.leave(facts, as<"settled">(event), settled(facts, event)),
-					life.unreadOf(facts.run, as<"settled">(event)),
+					life.unreadOf(facts, as<"settled">(event)),
 				),
 			),
 		),
