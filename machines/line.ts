@@ -176,14 +176,15 @@ export function removed(message: QueuedMessage, reason: string): MessageFate {
 
 // ── taking
 
-/** What the next run takes: the head of the line, with all of its group. */
+/** What the next run takes: the head of the line, with those of its group that follow. What came to stand between is not overtaken. */
 export function headOf(
 	queue: readonly QueuedMessage[],
 ): readonly QueuedMessage[] {
 	const [head] = queue;
 	if (!head) return [];
 	if (head.group === null) return [head];
-	return queue.filter(({ group }) => group === head.group);
+	const end = queue.findIndex(({ group }) => group !== head.group);
+	return end === -1 ? queue : queue.slice(0, end);
 }
 
 /** The run that the head of the line gets; the next attempt of a run that died, if its messages stand there. */
