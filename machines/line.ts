@@ -100,10 +100,10 @@ export function accept(
 		queue: [...insert(left, message)],
 		arrivals: facts.arrivals + 1,
 		activeAt: event.at,
-		quietUntil: Math.max(
-			facts.quietUntil,
-			event.policy.debounceMs > 0 ? event.at + event.policy.debounceMs : 0,
-		),
+		quietUntil:
+			event.policy.debounceMs > 0
+				? event.at + event.policy.debounceMs
+				: facts.quietUntil,
 	};
 }
 
@@ -230,6 +230,7 @@ export function take(facts: SessionFacts, run: RunFacts): SessionFacts {
 		queue,
 		retry: facts.retry?.runId === run.runId ? null : facts.retry,
 		takenAt: run.admittedAt as number,
+		quietUntil: 0,
 	};
 }
 

@@ -218,11 +218,11 @@ export const sessionMachine = setup({
 		),
 		// What waits for a deleted session waits for its next use.
 		mayTake: test(
-			({ queue, hidden, quietUntil }, { grant, at }) =>
+			({ queue, hidden, quietUntil }, event) =>
 				queue.length > 0 &&
 				!hidden &&
-				typeof grant === "string" &&
-				at >= quietUntil,
+				typeof event.grant === "string" &&
+				(event.at >= quietUntil || as<"take">(event).quietUntil === quietUntil),
 		),
 		refusesOverlap: test(
 			(facts, event) =>
