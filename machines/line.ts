@@ -305,17 +305,28 @@ export function edited(
 			? others.length
 			: others.findIndex(({ messageId }) => messageId === before);
 	const next = others[at]?.order ?? facts.arrivals + 1;
-	const previous = others[at - 1]?.order ?? next - 2;
+	const ahead = others[at - 1];
+	// What stands at the front stands by its arrival number as soon as another takes that place.
+	const previous = ahead ? (ahead.front ? ahead.seq : ahead.order) : next - 2;
 	const order = (previous + next) / 2;
 	const moved = { ...message, order, front: null, group: null, steers: null };
-	const line = others.toSpliced(at, 0, moved);
-	// Between neighbours that no number separates, all are numbered anew.
-	return order > previous && order < next
-		? line
-		: line.map((one, i) => ({
-				...one,
-				order: facts.arrivals + 1 - line.length + i,
-			}));
+	const line = others
+		.toSpliced(at, 0, moved)
+		// What something was put before has no front place any more.
+		.map((one, i) => (i > at && one.front ? { ...one, front: null } : one));
+	const fits = order > previous && order < next && !others[at]?.front;
+	return fits ? line : renumbered(line);
+}
+
+/** Between neighbours that no number separates, all share their arrival numbers out anew; those at the front keep theirs. */
+function renumbered(line: readonly QueuedMessage[]): readonly QueuedMessage[] {
+	const numbers = line
+		.filter(({ front }) => front === null)
+		.map(({ seq }) => seq)
+		.sort((a, b) => a - b);
+	return line.map((one) =>
+		one.front === null ? { ...one, order: numbers.shift() as number } : one,
+	);
 }
 
 export function edit(

@@ -247,9 +247,10 @@ export const sessionMachine = setup({
 				undefined,
 		),
 		goesBeforeOther: test((facts, event) => {
-			const { before } = as<"edit">(event);
+			const { messageId, before } = as<"edit">(event);
 			return (
 				typeof before === "string" &&
+				line.waitingMessage(facts, messageId) !== undefined &&
 				line.waitingMessage(facts, before) === undefined
 			);
 		}),
