@@ -224,9 +224,11 @@ export const sessionMachine = setup({
 				typeof event.grant === "string" &&
 				(event.at >= quietUntil || as<"take">(event).quietUntil === quietUntil),
 		),
+		// One that comes with a reset is never refused: the reset is of the same commit.
 		refusesOverlap: test(
 			(facts, event) =>
 				as<"message">(event).policy.mode === "reject" &&
+				as<"message">(event).front !== "reset" &&
 				(facts.run !== null || isDraining(facts) || facts.queue.length > 0),
 		),
 		queueIsFull: test((facts, event) =>
