@@ -92,12 +92,10 @@ export function accept(
 	const message = arriving(facts, event);
 	const gone = passedOver(facts, event);
 	const left =
-		gone.length === 0
-			? facts.queue
-			: facts.queue.filter((one) => !gone.includes(one));
+		gone.length === 0 ? facts : without(facts, (one) => gone.includes(one));
 	return {
-		...open(facts, event),
-		queue: [...insert(left, message)],
+		...open(left, event),
+		queue: [...insert(left.queue, message)],
 		arrivals: facts.arrivals + 1,
 		activeAt: event.at,
 		quietUntil:
