@@ -211,7 +211,11 @@ export type SessionEvent =
 	/** The host's own work on a generation that ended is done, or given up. */
 	| (Turn & { readonly type: "closed"; readonly generation: number })
 	/** Nothing but leave to take the next message. */
-	| (Turn & { readonly type: "take" });
+	| (Turn & {
+			readonly type: "take";
+			/** The quiet window that is over, whatever the clock says. */
+			readonly quietUntil?: number | undefined;
+	  });
 
 /** What the caller of an event is told. */
 export type Reply =

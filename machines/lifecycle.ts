@@ -267,7 +267,10 @@ export function leave(
 	};
 }
 
-/** What the live run took while it ran and never looked at, as far as it did take it. Of one that drains, it shares the fate. */
+/**
+ * What the live run took while it ran and never looked at, as far as it did take it: that goes back into line. A run of an older
+ * generation has no line to give anything back to; what it took ends with it.
+ */
 export function unreadOf(
 	{ run }: SessionFacts,
 	event: EventOf<"settled" | "overdue">,

@@ -218,15 +218,17 @@ export const sessionMachine = setup({
 		),
 		// What waits for a deleted session waits for its next use.
 		mayTake: test(
-			({ queue, hidden, quietUntil }, { grant, at }) =>
+			({ queue, hidden, quietUntil }, event) =>
 				queue.length > 0 &&
 				!hidden &&
-				typeof grant === "string" &&
-				at >= quietUntil,
+				typeof event.grant === "string" &&
+				(event.at >= quietUntil || as<"take">(event).quietUntil === quietUntil),
 		),
+		// One that comes with a reset is never refused: the reset is of the same commit.
 		refusesOverlap: test(
 			(facts, event) =>
 				as<"message">(event).policy.mode === "reject" &&
+				as<"message">(event).front !== "reset" &&
 				(facts.run !== null || isDraining(facts) || facts.queue.length > 0),
 		),
 		queueIsFull: test((facts, event) =>
@@ -247,9 +249,10 @@ export const sessionMachine = setup({
 				undefined,
 		),
 		goesBeforeOther: test((facts, event) => {
-			const { before } = as<"edit">(event);
+			const { messageId, before } = as<"edit">(event);
 			return (
 				typeof before === "string" &&
+				line.waitingMessage(facts, messageId) !== undefined &&
 				line.waitingMessage(facts, before) === undefined
 			);
 		}),

@@ -212,10 +212,9 @@ export class Commands<Input, Output, Meta> {
 				prepare: (session) =>
 					(async () => {
 						repeated = messageId ? await this.#find(session, messageId) : null;
-						if (!parts.ends) return;
 						// Only the answer needs them: a stop does not depend on what can be read.
-						runs = await this.#runsOf(session).catch(() => []);
 						lastRow = await this.#lastRowOf(session).catch(() => null);
+						if (parts.ends) runs = await this.#runsOf(session).catch(() => []);
 					})(),
 				event: ({ facts }) => (repeated ? null : parts.event(facts)),
 				amend: (turn) => {

@@ -117,7 +117,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	#lost: TurnkeeperError | null = null;
 	/** Sessions that are about to take their next message. */
 	#taking = new Set<string>();
-	/** Ends of quiet windows, by session key. */
+	/** Quiet windows of lines that could go on but for them, by session key. Without a timer it is over, whatever the clock says. */
 	#quiet = new Map<
 		string,
 		{ readonly until: number; readonly timer: unknown }
@@ -348,7 +348,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 
 	/** Lets the next message in line be taken, as soon as nothing stands against it: a quiet window, or the lack of a slot. */
 	pump(facts: SessionFacts): void {
-		const { sessionKey, queue, quietUntil } = facts;
+		const { sessionKey, queue, quietUntil, activeAt } = facts;
 		const mayTake =
 			this.state === "open" &&
 			this.options.execute !== null &&
@@ -356,23 +356,28 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			!facts.run &&
 			!isDraining(facts) &&
 			queue.length > 0;
-		const quiet = this.#quiet.get(sessionKey);
-		if (quiet && !(mayTake && quiet.until === quietUntil)) {
-			this.clock.clearTimeout(quiet.timer);
+		const known = this.#quiet.get(sessionKey);
+		if (known && !(mayTake && known.until === quietUntil)) {
+			this.clock.clearTimeout(known.timer);
 			this.#quiet.delete(sessionKey);
 		}
-		if (!mayTake || this.#quiet.has(sessionKey)) return;
 		// One that failed is tried again after a while.
-		if (this.#taking.has(sessionKey)) return;
-		const wait = quietUntil - this.now();
+		if (!mayTake || this.#taking.has(sessionKey)) return;
+		const quiet = this.#quiet.get(sessionKey);
+		if (quiet && quiet.timer !== null) return;
+		// A clock that stands before what was done already has stepped back: what was left then is left now.
+		const wait = quiet ? 0 : quietUntil - Math.max(this.now(), activeAt);
 		if (wait > 0) {
 			const timer = this.clock.setTimeout(() => {
-				this.#quiet.delete(sessionKey);
+				this.#quiet.set(sessionKey, { until: quietUntil, timer: null });
 				this.#take(sessionKey);
 			}, wait);
 			this.#quiet.set(sessionKey, { until: quietUntil, timer });
-		} else if (this.slots.mayBegin(sessionKey, queue[0]))
-			this.#take(sessionKey);
+			return;
+		}
+		if (quietUntil > this.now())
+			this.#quiet.set(sessionKey, { until: quietUntil, timer: null });
+		if (this.slots.mayBegin(sessionKey, queue[0])) this.#take(sessionKey);
 		else this.slots.queue(sessionKey);
 	}
 
@@ -387,11 +392,15 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			key,
 			{
 				expires: () => this.state === "open",
-				event: (session) => ({
-					type: "take",
-					at: this.now(),
-					grant: this.grant(session.facts),
-				}),
+				event: (session) => {
+					const quiet = this.#quiet.get(key);
+					return {
+						type: "take",
+						at: this.now(),
+						grant: this.grant(session.facts),
+						quietUntil: quiet?.timer === null ? quiet.until : undefined,
+					};
+				},
 				amend: ({ start }) => {
 					if (!start) return;
 					// The run holds its slot before the offer is given back.
@@ -706,6 +715,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	/** Nothing that waits will come to pass any more; whoever waits is told. */
 	giveUp(error: TurnkeeperError): void {
 		this.retries.giveUp();
+		for (const { timer } of this.#quiet.values())
+			this.clock.clearTimeout(timer);
+		this.#quiet.clear();
 		for (const { doubt } of this.directory.all())
 			for (const { operation } of doubt?.turns ?? [])
 				if (operation.kept) operation.failed(error);

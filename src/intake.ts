@@ -31,7 +31,7 @@ import type { Entrance } from "./entrance.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { AdmittedHandle, type Doors, staleRun } from "./handles.ts";
 import { risingId } from "./ids.ts";
-import { unsettledRuns } from "./reader.ts";
+import { lastRow, unsettledRuns } from "./reader.ts";
 import { type Receipts, settledBy } from "./receipts.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
@@ -502,12 +502,7 @@ export class Intake<Input, Output, Meta> {
 
 	/** The row, or of a key that was deleted the one that its last generation ended with. */
 	async #lastRow(turn: Turn): Promise<SessionRow> {
-		const { session, after } = turn;
-		const row = rowAfter(turn);
-		if (row) return row;
-		const { store } = this.#engine;
-		const ended = await store.generation(session.key, after.generation - 1);
-		return ended?.row ?? rowOf(after);
+		return rowAfter(turn) ?? (await lastRow(this.#engine.store, turn.after));
 	}
 
 	/** The same message id again: nothing runs twice, and its end is the end of the first. */

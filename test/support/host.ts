@@ -29,9 +29,9 @@ export async function startHost(
 		options.clock instanceof VirtualClock ? options.clock : new VirtualClock();
 	const runtime = createSessionRuntime<JsonValue>({
 		store,
-		clock,
 		logger: silent,
 		...options,
+		clock: options.clock ?? clock,
 	});
 	const feed: RuntimeEvent[] = [];
 	runtime.subscribe((event) => feed.push(event));
