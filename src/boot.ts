@@ -121,7 +121,7 @@ function settleOne<Meta>(
 					return;
 				}
 				for (const run of unsettledRuns(after)) {
-					const live = engine.enter(run);
+					const live = engine.runs.enter(run);
 					live.facts = after;
 				}
 				resolve(after);
@@ -155,7 +155,7 @@ async function sortOutChildren<Meta>(
 		if (!parent?.attached) continue;
 		const run = engine.directory.find(parent.run.sessionKey)?.committed?.run;
 		if (run && ownsRun(run, parent.run) && run.stop === null)
-			engine.children.add(parent.run, {
+			engine.runs.children.add(parent.run, {
 				sessionKey: key,
 				messageId,
 				settled: receipts.follow(key, messageId),
@@ -195,7 +195,7 @@ export function goOnWith<Meta>(
 			if (engine.closing) engine.closing.begin(key, { generation, deadline });
 			else engine.closed(key, generation);
 		}
-		engine.pump(facts);
+		engine.taking.pump(facts);
 	}
 }
 

@@ -3,20 +3,29 @@
  * the next process if this one did not see its end. Whatever the host's function does, the session comes to rest.
  */
 import type { ClosingGeneration, EndedGeneration } from "../machines/facts.ts";
-import type { Engine } from "./engine.ts";
+import type { Clock } from "./clock.ts";
 import { errorText } from "./errors.ts";
+import type { Logger } from "./logger.ts";
 import { readEnded } from "./reader.ts";
+import type { StoreReader } from "./store.ts";
 
 type Hook<Meta> = (ended: EndedGeneration<Meta>) => Promise<void> | void;
 
+export interface ClosingHost {
+	readonly options: { readonly clock: Clock; readonly logger: Logger };
+	readonly store: StoreReader;
+	/** The work on a generation is over; `done` once that is committed. */
+	closed(sessionKey: string, generation: number, done: () => void): void;
+}
+
 export class Closing<Meta> {
-	readonly #engine: Engine<Meta>;
+	readonly #host: ClosingHost;
 	readonly #hook: Hook<Meta>;
 	/** Under way in this process, with how to bring its end nearer. */
 	#open = new Map<string, (deadline: number) => void>();
 
-	constructor(engine: Engine<Meta>, hook: Hook<Meta>) {
-		this.#engine = engine;
+	constructor(host: ClosingHost, hook: Hook<Meta>) {
+		this.#host = host;
 		this.#hook = hook;
 	}
 
@@ -28,7 +37,7 @@ export class Closing<Meta> {
 			sooner(deadline);
 			return;
 		}
-		const { clock, logger } = this.#engine.options;
+		const { clock, logger } = this.#host.options;
 		const over = Promise.withResolvers<string>();
 		let end = Number.POSITIVE_INFINITY;
 		let timer: unknown = null;
@@ -55,13 +64,13 @@ export class Closing<Meta> {
 					{ sessionKey, generation },
 					`onGenerationEnded failed (${problem}); the session goes on`,
 				);
-			this.#engine.closed(sessionKey, generation, () => this.#open.delete(id));
+			this.#host.closed(sessionKey, generation, () => this.#open.delete(id));
 		});
 	}
 
 	async #call(sessionKey: string, generation: number): Promise<void> {
 		const ended = await readEnded<Meta>(
-			this.#engine.store,
+			this.#host.store,
 			sessionKey,
 			generation,
 		);

@@ -68,7 +68,7 @@ export class Commands<Input, Output, Meta> {
 				ends: true,
 				event: (facts) => {
 					engine.mustBeOpen("reset");
-					return engine.resetOf(
+					const reset = engine.renewal.resetOf(
 						facts,
 						{ ...stop(), cause: "reset" },
 						{
@@ -76,6 +76,7 @@ export class Commands<Input, Output, Meta> {
 							...(meta === undefined ? {} : { meta }),
 						},
 					);
+					return { ...reset, grant: engine.taking.grant(facts) };
 				},
 			}),
 		);
@@ -96,7 +97,7 @@ export class Commands<Input, Output, Meta> {
 				...stop(),
 				type: "delete",
 				purge,
-				hook: engine.closing !== null,
+				hook: engine.renewal.hasHook,
 			}),
 		});
 	}
@@ -165,7 +166,7 @@ export class Commands<Input, Output, Meta> {
 			event: ({ facts }) => ({
 				type: "answer",
 				at: engine.now(),
-				grant: engine.grant(facts),
+				grant: engine.taking.grant(facts),
 				ticket: { generation, runId },
 				name,
 				value,

@@ -7,8 +7,8 @@ import type { JsonValue } from "../machines/json.ts";
 import { type RunFacts, stepRun } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
 import { checkJson, copied, invalid, shown } from "./arguments.ts";
+import { ask, staleRun } from "./asking.ts";
 import type { Engine } from "./engine.ts";
-import { ask, staleRun } from "./handles.ts";
 import { isUnsettled, keptRun } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 

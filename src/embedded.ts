@@ -189,7 +189,7 @@ class Embedded<Input, Output, Meta>
 		if (wasOpen) await stopRuns(engine, runs, graceMs);
 		if (engine.state !== "lost") engine.state = "closed";
 		engine.giveUp(engine.refusal("wait"));
-		engine.progress.close();
+		engine.runs.progress.close();
 		await this.#retention?.stop();
 		this.#entrance.close(engine.refusal("send"));
 		this.#receipts.interrupt();
@@ -284,7 +284,7 @@ class Embedded<Input, Output, Meta>
 		checkCount(from, "from");
 		checkSignal(signal);
 		this.#mustRead("follow");
-		return this.#engine.progress.follow(ticket, from, signal);
+		return this.#engine.runs.progress.follow(ticket, from, signal);
 	}
 
 	async refusals(query?: PageQuery & { sessionKey?: string }) {

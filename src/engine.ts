@@ -1,44 +1,30 @@
+/**
+ * Owns how the parts of the embedded engine work together: calls go to their sessions, turns to the journal, and what is committed is
+ * published, answered and carried out, in that order. Each part owns its own facts; none of them is kept here.
+ */
 import type { SessionEvent } from "../machines/events.ts";
-import { type ExpiryPolicy, expiryOf } from "../machines/expiry.ts";
-import {
-	isDraining,
-	mismatchOf,
-	type QueuedMessage,
-	type SessionFacts,
-	type SessionRow,
-} from "../machines/facts.ts";
+import type { ExpiryPolicy } from "../machines/expiry.ts";
+import type { SessionFacts, SessionRow } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
-import {
-	openWaits,
-	type RunFacts,
-	type RunStop,
-	ticketOf,
-} from "../machines/run.ts";
-import type { StopCause } from "../machines/ticket.ts";
-import { type Child, Children } from "./children.ts";
+import { openWaits, ticketOf } from "../machines/run.ts";
 import type { Clock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { RetryBounds } from "./config.ts";
-import {
-	armLease,
-	armTimeout,
-	type DeadlineHost,
-	silenceLeft,
-} from "./deadlines.ts";
 import { Directory } from "./directory.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { Inspection } from "./inspection.ts";
 import { Journal, type JournalHost } from "./journal.ts";
 import type { Logger } from "./logger.ts";
-import { Progress } from "./progress.ts";
 import { Projection } from "./projection.ts";
 import { readRow, refusalOf, unsettledRuns } from "./reader.ts";
 import { type LiveRun, Registry } from "./registry.ts";
+import { Renewal } from "./renewal.ts";
 import { Retries } from "./retries.ts";
+import { Runs, type RunsHost } from "./runs.ts";
 import type { RuntimeOptions } from "./runtime.ts";
 import type { Doubt, LiveSession, Operation, SessionHost } from "./session.ts";
-import { Slots } from "./slots.ts";
 import type { OpenStore, StoredRefusal } from "./store.ts";
+import { Taking, type TakingHost } from "./taking.ts";
 import {
 	endedBy,
 	type LiveMachine,
@@ -89,15 +75,12 @@ export interface EngineOptions<Meta> {
 	readonly renewed: (sessionKey: string, generation: number) => void;
 }
 
-type ResetEvent = Extract<SessionEvent, { type: "reset" }>;
-
-/** How long the last commits are waited for once a grace period is over, in ms. */
-export const lastCommitMs = 1000;
-
 /** Operations that may wait on one session. */
 const mailboxCapacity = 10_000;
 
-export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
+export class Engine<Meta>
+	implements SessionHost, JournalHost, TakingHost, RunsHost
+{
 	readonly options: EngineOptions<Meta>;
 	readonly directory: Directory;
 	readonly registry: Registry;
@@ -105,9 +88,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	readonly waiting: Waiting;
 	readonly inspection: Inspection;
 	readonly retries: Retries;
-	readonly slots: Slots;
-	readonly children: Children;
-	readonly progress: Progress;
+	readonly renewal: Renewal;
+	readonly taking: Taking;
+	readonly runs: Runs;
 	readonly closing: Closing<Meta> | null;
 	readonly machine: LiveMachine;
 	state: EngineState = "new";
@@ -115,13 +98,6 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	#journal: Journal | null = null;
 	#gathering: Turn | null = null;
 	#lost: TurnkeeperError | null = null;
-	/** Sessions that are about to take their next message. */
-	#taking = new Set<string>();
-	/** Quiet windows of lines that could go on but for them, by session key. Without a timer it is over, whatever the clock says. */
-	#quiet = new Map<
-		string,
-		{ readonly until: number; readonly timer: unknown }
-	>();
 	/** Called with every run that becomes live while the runtime closes. */
 	whileClosing: (live: LiveRun) => void = () => {};
 
@@ -134,12 +110,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		this.retries = new Retries(clock, (key, operation) =>
 			this.post(key, operation),
 		);
-		this.registry = new Registry(clock, (live) => this.overdue(live));
-		this.slots = new Slots(options.maxConcurrentRuns, (key) => this.#take(key));
-		this.children = new Children((child, deadline) =>
-			this.#stopChild(child, deadline),
-		);
-		this.progress = new Progress(clock);
+		this.registry = new Registry(clock, (live) => this.runs.overdue(live));
+		this.renewal = new Renewal(options);
+		this.taking = new Taking(this, this.renewal, options);
+		this.runs = new Runs(this);
 		this.closing = options.onGenerationEnded
 			? new Closing(this, options.onGenerationEnded)
 			: null;
@@ -153,6 +127,11 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	get store(): OpenStore {
 		if (!this.#store) throw this.refusal("read");
 		return this.#store;
+	}
+
+	/** Whether managed runs may begin. */
+	get mayExecute(): boolean {
+		return this.state === "open" && this.options.execute !== null;
 	}
 
 	get isServing(): boolean {
@@ -231,7 +210,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			...kept,
 			kept: true,
 			failed: (error) => {
-				if (this.#isOver) {
+				if (this.isOver) {
 					givenUp?.();
 					return;
 				}
@@ -239,7 +218,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				this.retries.again(key, operation, givenUp);
 			},
 		};
-		if (this.#isOver) givenUp?.();
+		if (this.isOver) givenUp?.();
 		else this.post(key, operation);
 	}
 
@@ -266,75 +245,6 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		return this.directory.find(key)?.atRest ?? true;
 	}
 
-	/** A fresh run id if a managed run may start in this turn, for the message that arrives or the one that is next in line. */
-	grant(
-		facts: SessionFacts,
-		arrives?: Pick<QueuedMessage, "parent">,
-	): string | null {
-		if (this.state !== "open" || !this.options.execute) return null;
-		const next = facts.queue[0] ?? arrives;
-		if (!next || !this.slots.mayBegin(facts.sessionKey, next)) return null;
-		// What is next belongs to a new generation, which begins before it is taken.
-		if (!arrives && this.#isExpired(facts)) return null;
-		return this.options.runId();
-	}
-
-	/** A run that is live is no rest, and its end is activity. */
-	#isExpired(facts: SessionFacts): string | null {
-		const { expiry } = this.options;
-		const { takenAt } = facts;
-		if (!expiry || takenAt === null) return null;
-		const at = this.now();
-		const activeAt = facts.run ? at : facts.activeAt;
-		return expiryOf(expiry, { activeAt, takenAt }, at);
-	}
-
-	/** Asked before a message is taken, and before any other write that finds no live run. */
-	expiry(facts: SessionFacts): SessionEvent | null {
-		if (facts.run || facts.hidden) return null;
-		const reason = this.#isExpired(facts);
-		if (reason === null) return null;
-		const at = this.now();
-		const deadline = at + this.options.graceMs;
-		return this.resetOf(facts, {
-			cause: "expiry",
-			at,
-			reason,
-			deadline,
-			queued: "keep",
-			expect: undefined,
-		});
-	}
-
-	/** The event of a reset, with what the host's functions give it; one that is stale asks the host for nothing. */
-	resetOf(
-		facts: SessionFacts,
-		how: Pick<
-			ResetEvent,
-			"cause" | "at" | "reason" | "deadline" | "queued" | "expect"
-		>,
-		given: { readonly sessionId?: string; readonly meta?: JsonValue } = {},
-	): ResetEvent {
-		const { sessionKey, hidden, generation, version, meta } = facts;
-		const applies = mismatchOf(facts, how.expect) === null;
-		const freshId = () =>
-			this.options.sessionId(
-				sessionKey,
-				hidden ? generation : generation + 1,
-				version === 0 ? "first" : how.cause,
-			);
-		const carried = () =>
-			hidden ? {} : this.options.carryOver(meta, how.cause);
-		return {
-			...how,
-			type: "reset",
-			grant: this.grant(facts),
-			sessionId: given.sessionId ?? (applies ? freshId() : ""),
-			meta: given.meta ?? (applies ? carried() : {}),
-			hook: this.closing !== null,
-		};
-	}
-
 	/** Resolves when a session has been read and all that was asked of it before is committed. */
 	touch(key: string): Promise<void> {
 		return new Promise((resolve, reject) => {
@@ -346,96 +256,6 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		});
 	}
 
-	/** Lets the next message in line be taken, as soon as nothing stands against it: a quiet window, or the lack of a slot. */
-	pump(facts: SessionFacts): void {
-		const { sessionKey, queue, quietUntil, activeAt } = facts;
-		const mayTake =
-			this.state === "open" &&
-			this.options.execute !== null &&
-			!facts.hidden &&
-			!facts.run &&
-			!isDraining(facts) &&
-			queue.length > 0;
-		const known = this.#quiet.get(sessionKey);
-		if (known && !(mayTake && known.until === quietUntil)) {
-			this.clock.clearTimeout(known.timer);
-			this.#quiet.delete(sessionKey);
-		}
-		// One that failed is tried again after a while.
-		if (!mayTake || this.#taking.has(sessionKey)) return;
-		const quiet = this.#quiet.get(sessionKey);
-		if (quiet && quiet.timer !== null) return;
-		// A clock that stands before what was done already has stepped back: what was left then is left now.
-		const wait = quiet ? 0 : quietUntil - Math.max(this.now(), activeAt);
-		if (wait > 0) {
-			const timer = this.clock.setTimeout(() => {
-				this.#quiet.set(sessionKey, { until: quietUntil, timer: null });
-				this.#take(sessionKey);
-			}, wait);
-			this.#quiet.set(sessionKey, { until: quietUntil, timer });
-			return;
-		}
-		if (quietUntil > this.now())
-			this.#quiet.set(sessionKey, { until: quietUntil, timer: null });
-		if (this.slots.mayBegin(sessionKey, queue[0])) this.#take(sessionKey);
-		else this.slots.queue(sessionKey);
-	}
-
-	#take(key: string): void {
-		if (this.#taking.has(key)) return;
-		this.#taking.add(key);
-		const done = () => {
-			this.#taking.delete(key);
-			this.slots.answered(key);
-		};
-		this.keep(
-			key,
-			{
-				expires: () => this.state === "open",
-				event: (session) => {
-					const quiet = this.#quiet.get(key);
-					return {
-						type: "take",
-						at: this.now(),
-						grant: this.grant(session.facts),
-						quietUntil: quiet?.timer === null ? quiet.until : undefined,
-					};
-				},
-				amend: ({ start }) => {
-					if (!start) return;
-					// The run holds its slot before the offer is given back.
-					this.slots.hold(start.run);
-					this.slots.answered(key);
-				},
-				committed: done,
-			},
-			done,
-		);
-	}
-
-	#stopChild({ sessionKey, messageId }: Child, deadline: number): void {
-		this.keep(sessionKey, {
-			event: ({ facts }) => {
-				const isHere =
-					facts.run?.messageIds.includes(messageId) ||
-					facts.queue.some((one) => one.messageId === messageId);
-				if (!isHere) return null;
-				const at = this.now();
-				return {
-					type: "abort",
-					at,
-					grant: this.grant(facts),
-					cause: "parent",
-					reason: "the run that it is attached to ended",
-					deadline,
-					queued: "keep",
-					expect: { messageId },
-				};
-			},
-			committed: () => {},
-		});
-	}
-
 	/** The host's own work on a generation that ended is over. */
 	closed(key: string, generation: number, done: () => void = () => {}): void {
 		this.keep(
@@ -444,76 +264,13 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				event: ({ facts }) => ({
 					type: "closed",
 					at: this.now(),
-					grant: this.grant(facts),
+					grant: this.taking.grant(facts),
 					generation,
 				}),
 				committed: done,
 			},
 			done,
 		);
-	}
-
-	timedOut(live: LiveRun): void {
-		const { ticket } = live;
-		this.keep(ticket.sessionKey, {
-			event: ({ facts }) => {
-				// An answer is being waited for since: that time does not count.
-				if (!facts.run || openWaits(facts.run).length > 0) return null;
-				const at = this.now();
-				return {
-					type: "abort",
-					at,
-					cause: "timeout",
-					reason: `it took longer than ${this.options.runTimeoutMs} ms`,
-					deadline: at + this.options.graceMs,
-					queued: "keep",
-					ticket,
-				};
-			},
-			committed: () => {},
-		});
-	}
-
-	fellSilent(live: LiveRun, again: () => void): void {
-		const { ticket } = live;
-		const leaseMs = live.run.leaseMs ?? 0;
-		let isHeard = false;
-		this.keep(ticket.sessionKey, {
-			event: ({ facts }) => {
-				const at = this.now();
-				isHeard = silenceLeft(live, leaseMs, at) > 0;
-				if (isHeard) return null;
-				const error = `no sign of life for ${leaseMs} ms, which is its lease`;
-				return {
-					type: "settled",
-					at,
-					grant: this.grant(facts),
-					ticket,
-					end: { at, outcome: "interrupted", error },
-				};
-			},
-			committed: () => {
-				if (isHeard) again();
-			},
-		});
-	}
-
-	/** A sign of life; one that the store does not know yet is written now and then. */
-	alive(live: LiveRun): void {
-		const { leaseMs } = live.run;
-		if (leaseMs === null) return;
-		const at = this.now();
-		live.seenAt = at;
-		if (at - (live.run.seenAt ?? 0) < Math.max(1000, leaseMs / 10)) return;
-		const { ticket } = live;
-		this.post(ticket.sessionKey, {
-			event: ({ facts }) =>
-				at - (facts.run?.seenAt ?? at) < 1000
-					? null
-					: { type: "alive", at, ticket },
-			committed() {},
-			failed() {},
-		});
 	}
 
 	/** Keeps and publishes the refusal of a report that no session was asked about. */
@@ -530,36 +287,6 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		);
 	}
 
-	/** The grace period of a run is over. What is attached to it has had the same, and ends before it. */
-	overdue(live: LiveRun): void {
-		if (!this.children.has(live.ticket)) {
-			this.#abandon(live);
-			return;
-		}
-		// A child whose end cannot be stored holds nobody up for ever.
-		const late = Promise.withResolvers<void>();
-		const timer = this.clock.setTimeout(late.resolve, lastCommitMs);
-		void Promise.race([this.children.settled(live.ticket), late.promise]).then(
-			() => {
-				this.clock.clearTimeout(timer);
-				this.#abandon(live);
-			},
-		);
-	}
-
-	#abandon(live: LiveRun): void {
-		this.keep(live.ticket.sessionKey, {
-			event: ({ facts }) => ({
-				type: "overdue",
-				at: this.now(),
-				grant: this.grant(facts),
-				ticket: live.ticket,
-				unread: live.unread,
-			}),
-			committed: () => {},
-		});
-	}
-
 	async committedRow(key: string): Promise<SessionRow | null> {
 		const session = this.directory.find(key);
 		if (session?.committed) return session.row;
@@ -570,6 +297,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 
 	get inspected(): boolean {
 		return this.inspection.isWatched;
+	}
+
+	expiry(facts: SessionFacts): SessionEvent | null {
+		return this.renewal.expiry(facts);
 	}
 
 	gather(turn: Turn, act: () => void): void {
@@ -603,7 +334,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			);
 		else
 			for (const { operation, start } of turns) {
-				if (start) this.slots.release(start.run);
+				if (start) this.taking.slots.release(start.run);
 				if (operation.kept) operation.failed(error);
 			}
 	}
@@ -620,7 +351,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			if (this.registry.get(run)) continue;
 			// Its host may have it after all.
 			if (run.leaseMs !== null && run.stop === null) {
-				this.enter(run).facts = committed;
+				this.runs.enter(run).facts = committed;
 				continue;
 			}
 			const ticket = ticketOf(run);
@@ -628,7 +359,13 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				event: ({ facts }) => {
 					const at = this.now();
 					const end = { at, outcome: "interrupted" } as const;
-					return { type: "settled", at, grant: this.grant(facts), ticket, end };
+					return {
+						type: "settled",
+						at,
+						grant: this.taking.grant(facts),
+						ticket,
+						end,
+					};
 				},
 				committed() {},
 			});
@@ -636,7 +373,8 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	}
 
 	made(turn: Turn): void {
-		if (turn.start?.run.driver === "managed") this.slots.hold(turn.start.run);
+		if (turn.start?.run.driver === "managed")
+			this.taking.slots.hold(turn.start.run);
 		this.journal.add(turn);
 	}
 
@@ -665,7 +403,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		}
 		this.#carryOut(turns);
 		for (const { session, after } of turns) {
-			if (session.committed === after) this.pump(after);
+			if (session.committed === after) this.taking.pump(after);
 			this.directory.settle(session);
 		}
 		this.waiting.rest();
@@ -679,10 +417,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		this.projection.trouble(error);
 		for (const turn of turns) {
 			// A stop fires its signal even if its commit fails.
-			for (const { run, stop } of turn.stops) this.#stop(run, stop);
+			for (const { run, stop } of turn.stops) this.runs.stop(run, stop);
 			// What may hold already keeps its slot, and must not be made again before that is known.
 			const isInDoubt = session.doubt?.turns.includes(turn) === true;
-			if (turn.start && !isInDoubt) this.slots.release(turn.start.run);
+			if (turn.start && !isInDoubt) this.taking.slots.release(turn.start.run);
 			if (!turn.operation.kept || !isInDoubt) turn.operation.failed(error);
 		}
 		// Read again at once: what is live in it must not be out of sight. While the runtime starts, the start itself fails.
@@ -700,7 +438,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		this.journal.stop(error);
 		for (const live of this.registry.all()) live.abort(error);
 		this.registry.clear();
-		this.progress.close();
+		this.runs.progress.close();
 		this.giveUp(error);
 		this.options.interrupted();
 	}
@@ -715,16 +453,14 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	/** Nothing that waits will come to pass any more; whoever waits is told. */
 	giveUp(error: TurnkeeperError): void {
 		this.retries.giveUp();
-		for (const { timer } of this.#quiet.values())
-			this.clock.clearTimeout(timer);
-		this.#quiet.clear();
+		this.taking.close();
 		for (const { doubt } of this.directory.all())
 			for (const { operation } of doubt?.turns ?? [])
 				if (operation.kept) operation.failed(error);
 		this.waiting.failAll(error);
 	}
 
-	get #isOver(): boolean {
+	get isOver(): boolean {
 		return this.state === "closed" || this.state === "lost";
 	}
 
@@ -764,33 +500,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			const live = this.registry.get(after.run);
 			if (!live) return;
 			live.facts = after;
-			if (openWaits(after.run).length > 0) this.slots.release(after.run);
+			if (openWaits(after.run).length > 0) this.taking.slots.release(after.run);
 			live.see(after.run, after);
 		}
-	}
-
-	/** A run is live in this process, with its two times. */
-	enter(run: RunFacts): LiveRun {
-		const live = this.registry.enter(run);
-		if (run.status === "reserved" || live.isEntered) return live;
-		live.isEntered = true;
-		this.progress.open(run);
-		const { runTimeoutMs } = this.options;
-		if (runTimeoutMs !== null) {
-			const gone = this.now() - (run.admittedAt ?? this.now());
-			armTimeout(live, runTimeoutMs - Math.max(0, gone), this);
-		}
-		if (run.leaseMs !== null) {
-			live.seenAt = Math.max(live.seenAt, run.seenAt ?? 0);
-			armLease(live, run.leaseMs, this);
-		}
-		return live;
-	}
-
-	/** A stop reaches what is attached to the run before it is told itself. */
-	#stop(run: RunFacts, stop: RunStop): void {
-		this.children.stop(run, stop.deadline);
-		this.registry.stop(run, stop);
 	}
 
 	#carryOut(turns: readonly Turn[]): void {
@@ -799,16 +511,16 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			const { before, after } = turn;
 			if (turn.start) {
 				const { run, messages } = turn.start;
-				const live = this.enter(run);
+				const live = this.runs.enter(run);
 				live.facts = after;
 				live.messages = messages;
 				// A commit that was in doubt has given the slot back.
-				if (run.driver === "managed") this.slots.hold(run);
+				if (run.driver === "managed") this.taking.slots.hold(run);
 				if (this.state !== "open") this.whileClosing(live);
 				if (turn.start.run.driver === "managed")
 					starts.push({ live, start: turn.start });
 			}
-			for (const { run, stop } of turn.stops) this.#stop(run, stop);
+			for (const { run, stop } of turn.stops) this.runs.stop(run, stop);
 			for (const closing of turn.closes)
 				this.closing?.begin(after.sessionKey, closing);
 			if (after.generation !== before.generation)
@@ -816,9 +528,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			if (after.generation !== before.generation)
 				for (const run of before.reservations) {
 					const live = this.registry.get(run);
-					if (live) this.#letGo(live, after.hidden ? "delete" : "reset");
+					if (live) this.runs.letGo(live, after.hidden ? "delete" : "reset");
 				}
-			for (const run of turn.runs) this.#leave(run, turn);
+			for (const run of turn.runs) this.runs.leave(run, after);
 			// What an unreadable row had live is known to the registry alone.
 			if (turn.healed)
 				for (const live of this.registry.all())
@@ -826,106 +538,15 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 						live.ticket.sessionKey === after.sessionKey &&
 						live.ticket.generation < after.generation
 					) {
-						this.#free(live.run);
-						this.#letGo(live, after.hidden ? "delete" : "reset");
+						this.runs.free(live.run);
+						this.runs.letGo(live, after.hidden ? "delete" : "reset");
 					}
 		}
 		for (const { live, start } of starts) {
 			// It may have settled within the same commit.
 			if (this.registry.get(live.ticket) !== live) continue;
-			if (live.isAborted) this.settle(live, { outcome: "aborted" });
+			if (live.isAborted) this.runs.settle(live, { outcome: "aborted" });
 			else this.options.execute?.(live, start);
 		}
-	}
-
-	#leave(run: RunFacts, { after }: Turn): void {
-		if (run.outcome === null) return;
-		this.#free(run);
-		const live = this.registry.get(run);
-		if (!live) return;
-		if (run.outcome === "abandoned") this.#tellStraggler(live);
-		if (run.generation === after.generation) live.facts = after;
-		// Whoever still works for a run that has settled may stop.
-		this.#letGo(
-			live,
-			run.stop?.cause ?? (run.outcome === "interrupted" ? "shutdown" : null),
-		);
-	}
-
-	/** A run is over: whoever waits for its slot, follows it or is attached to it is told. */
-	#free(run: RunFacts): void {
-		this.slots.release(run);
-		this.progress.end(run);
-		this.children.stop(run, this.now() + this.options.graceMs);
-	}
-
-	#letGo(live: LiveRun, cause: StopCause | null): void {
-		void this.disposeScope(live);
-		this.registry.leave(live, cause);
-	}
-
-	/** Disposes what is in a run's scope, within the grace period. Null if there is nothing, or that was begun before. */
-	disposeScope(live: LiveRun): Promise<void> | null {
-		const disposed = live.dispose();
-		if (!disposed) return null;
-		const { logger, graceMs } = this.options;
-		const late = Promise.withResolvers<void>();
-		const timer = this.clock.setTimeout(() => {
-			logger.warn(
-				{ ticket: live.ticket },
-				`the scope of run ${live.ticket.runId} was not disposed within ${graceMs} ms; its end does not wait any longer`,
-			);
-			late.resolve();
-		}, graceMs);
-		const done = disposed.catch((error) => {
-			logger.error(
-				{ error, ticket: live.ticket },
-				`the scope of run ${live.ticket.runId} could not be disposed: ${errorText(error)}`,
-			);
-		});
-		return Promise.race([done, late.promise]).finally(() =>
-			this.clock.clearTimeout(timer),
-		);
-	}
-
-	#tellStraggler({ ticket, stoppedBy, deadline }: LiveRun): void {
-		this.options.logger.warn(
-			{ ticket, stoppedBy, deadline },
-			`run ${ticket.runId} of session ${JSON.stringify(ticket.sessionKey)} did not settle within its grace period and was abandoned; what it still does reaches nobody`,
-		);
-	}
-
-	/** A managed run came to its end. */
-	settle(
-		live: LiveRun,
-		end: {
-			outcome: "completed" | "failed" | "aborted" | "interrupted";
-			error?: string;
-		},
-	): void {
-		// After the runtime has gone there is nothing left to tell.
-		if (this.#isOver) return;
-		this.keep(live.ticket.sessionKey, {
-			event: ({ facts }) => {
-				const at = this.now();
-				return {
-					type: "settled",
-					at,
-					grant: this.grant(facts),
-					ticket: live.ticket,
-					end: { at, stoppedBy: live.stoppedBy ?? undefined, ...end },
-					unread: live.unread,
-					// A clean close counts as a crash.
-					retry:
-						this.options.retry && live.stoppedBy === "shutdown"
-							? {
-									...this.options.retry,
-									messages: [...live.messages, ...live.unread],
-								}
-							: undefined,
-				};
-			},
-			committed: () => {},
-		});
 	}
 }

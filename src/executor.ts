@@ -36,13 +36,12 @@ export class Executor<Input, Output, Meta> {
 				const opened = this.#open(messageOf(message));
 				inputs.push(opened instanceof Promise ? await opened : opened);
 			}
-			const ids = messages.flatMap(({ skipped }) => skipped);
+			const ids = skippedBy(messages);
 			const run = new ManagedHandle<Input, Meta>(this.#doors, live, {
 				messages: inputs,
 				skipped: ids.length > 0 ? await this.#passedOver(live, ids) : none,
-				steering: new Steering(this.#engine, live, (message) =>
-					this.#open(message),
-				),
+				steering: () =>
+					new Steering(this.#engine, live, (message) => this.#open(message)),
 			});
 			const output = await execute?.(run);
 			live.output = schemas?.output
@@ -91,24 +90,28 @@ export class Executor<Input, Output, Meta> {
 	/** Before its end is committed, all that the run has begun comes to an end: children, deliveries, its scope. */
 	async #finish(live: LiveRun, end: End): Promise<void> {
 		live.return();
-		await this.#rest(live);
-		const disposed = this.#engine.disposeScope(live);
+		if (this.#isBusy(live)) await this.#rest(live);
+		const disposed = this.#engine.runs.disposeScope(live);
 		if (disposed) {
 			await disposed;
 			// What is disposed may begin something for the last time.
 			await this.#rest(live);
 		}
-		this.#engine.settle(live, end);
+		this.#engine.runs.settle(live, end);
 	}
 
 	/** Resolves when nothing that the run has begun is under way. */
 	async #rest(live: LiveRun): Promise<void> {
-		const { children } = this.#engine;
-		while (children.has(live.ticket) || live.pending.size > 0) {
+		const { children } = this.#engine.runs;
+		while (this.#isBusy(live)) {
 			children.stop(live.ticket, this.#deadline(live));
 			await children.settled(live.ticket);
 			await Promise.allSettled(live.pending);
 		}
+	}
+
+	#isBusy(live: LiveRun): boolean {
+		return live.hasPending || this.#engine.runs.children.has(live.ticket);
 	}
 
 	#deadline(live: LiveRun): number {
@@ -117,3 +120,9 @@ export class Executor<Input, Output, Meta> {
 }
 
 const none: readonly never[] = Object.freeze([]);
+
+function skippedBy(messages: readonly QueuedMessage[]): readonly string[] {
+	return messages.every(({ skipped }) => skipped.length === 0)
+		? none
+		: messages.flatMap(({ skipped }) => skipped);
+}

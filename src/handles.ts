@@ -1,11 +1,10 @@
 /** Owns what a run's driver holds in its hands. A handle acts through the engine and keeps no fact of its own. */
-
-import type { SessionEvent } from "../machines/events.ts";
-import type { Message, TranscriptEntry } from "../machines/facts.ts";
 import {
+	type Message,
 	rowOf,
 	type SessionFacts,
 	type SessionRow,
+	type TranscriptEntry,
 } from "../machines/facts.ts";
 import { type JsonValue, notJson } from "../machines/json.ts";
 import type { Verdict } from "../machines/report.ts";
@@ -22,15 +21,15 @@ import {
 	invalid,
 	shown,
 } from "./arguments.ts";
+import { ask, staleRun } from "./asking.ts";
 import { deliver } from "./deliveries.ts";
 import type { Engine } from "./engine.ts";
-import { errorText, TurnkeeperError } from "./errors.ts";
+import { errorText } from "./errors.ts";
 import { countUsage, isReserved, isUnsettled, keptRun } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
 import type { AdmittedRun, ManagedRun, Run, SendReceipt } from "./runtime.ts";
 import type { Steering } from "./steering.ts";
-import type { Turn } from "./turn.ts";
 import { waitFor } from "./waits.ts";
 
 /** What handles act through. */
@@ -42,26 +41,6 @@ export interface Doors<Meta> {
 		input: JsonValue,
 		options?: { messageId?: string; attached?: boolean },
 	): Promise<SendReceipt>;
-}
-
-/** Asks a run's session something in the run's name. */
-export function ask<Meta>(
-	engine: Engine<Meta>,
-	live: LiveRun,
-	event: () => SessionEvent,
-	/** Told before anything that is committed after it. */
-	seen: (turn: Turn) => void = () => {},
-): Promise<Turn> {
-	return new Promise((resolve, failed) => {
-		engine.post(live.ticket.sessionKey, {
-			event,
-			committed: (turn) => {
-				seen(turn);
-				resolve(turn);
-			},
-			failed,
-		});
-	});
 }
 
 /** What a run is given to wait for: one that goes its own way must not cost the process its life. */
@@ -100,12 +79,12 @@ class RunHandle<Meta> implements Run<Meta> {
 
 	progress(value: JsonValue): void {
 		const { engine, live } = this;
-		engine.alive(live);
+		engine.runs.alive(live);
 		let problem: string;
 		try {
 			const found = notJson(value, "value");
 			if (found === null) {
-				engine.progress.add(live.ticket, copied(value));
+				engine.runs.progress.add(live.ticket, copied(value));
 				return;
 			}
 			problem = `${found} is not JSON`;
@@ -119,7 +98,7 @@ class RunHandle<Meta> implements Run<Meta> {
 	}
 
 	usage(tokens: { inputTokens?: number; outputTokens?: number }): void {
-		this.engine.alive(this.live);
+		this.engine.runs.alive(this.live);
 		const inputTokens = count(tokens?.inputTokens);
 		const outputTokens = count(tokens?.outputTokens);
 		if (inputTokens === 0 && outputTokens === 0) return;
@@ -165,7 +144,7 @@ class RunHandle<Meta> implements Run<Meta> {
 		return handed(async () => {
 			const { engine, live } = this;
 			const entry = checkJson(given, "entry");
-			engine.alive(live);
+			engine.runs.alive(live);
 			const { reply } = await ask(engine, live, () => ({
 				type: "append",
 				at: engine.now(),
@@ -219,7 +198,7 @@ class RunHandle<Meta> implements Run<Meta> {
 
 	/** A run that was told to stop begins nothing more. */
 	#mustAct(): void {
-		this.engine.alive(this.live);
+		this.engine.runs.alive(this.live);
 		if (this.live.isAborted) throw staleRun(this.live.ticket);
 	}
 }
@@ -231,7 +210,9 @@ export class ManagedHandle<Input, Meta>
 {
 	readonly messages: readonly Message<Input>[];
 	readonly skipped: readonly Message<Input>[];
-	readonly steering: Steering<Input, Meta>;
+	/** Made when somebody looks: most runs are never steered. */
+	#steering: Steering<Input, Meta> | null = null;
+	readonly #steer: () => Steering<Input, Meta>;
 
 	constructor(
 		doors: Doors<Meta>,
@@ -239,13 +220,18 @@ export class ManagedHandle<Input, Meta>
 		given: {
 			readonly messages: readonly Message<Input>[];
 			readonly skipped: readonly Message<Input>[];
-			readonly steering: Steering<Input, Meta>;
+			readonly steering: () => Steering<Input, Meta>;
 		},
 	) {
 		super(doors, live);
 		this.messages = given.messages;
 		this.skipped = given.skipped;
-		this.steering = given.steering;
+		this.#steer = given.steering;
+	}
+
+	get steering(): Steering<Input, Meta> {
+		this.#steering ??= this.#steer();
+		return this.#steering;
 	}
 }
 
@@ -314,7 +300,7 @@ export class AdmittedHandle<Meta>
 							: {
 									type: "settled",
 									at,
-									grant: engine.grant(facts),
+									grant: engine.taking.grant(facts),
 									ticket,
 									end: { at, outcome: "interrupted" },
 								};
@@ -336,11 +322,4 @@ function count(tokens: unknown): number {
 	return typeof tokens === "number" && tokens > 0 && Number.isFinite(tokens)
 		? tokens
 		: 0;
-}
-
-export function staleRun(ticket: RunTicket): TurnkeeperError {
-	return new TurnkeeperError(
-		"STALE_RUN",
-		`run ${shown(ticket.runId)} of session ${shown(ticket.sessionKey)} (generation ${ticket.generation}) is not live any more; only a live run that was not told to stop may do this`,
-	);
 }

@@ -25,11 +25,12 @@ import {
 	invalid,
 	shown,
 } from "./arguments.ts";
+import { staleRun } from "./asking.ts";
 import { type Config, overlapModes } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
-import { AdmittedHandle, type Doors, staleRun } from "./handles.ts";
+import { AdmittedHandle, type Doors } from "./handles.ts";
 import { risingId } from "./ids.ts";
 import { lastRow, unsettledRuns } from "./reader.ts";
 import { type Receipts, settledBy } from "./receipts.ts";
@@ -228,7 +229,7 @@ export class Intake<Input, Output, Meta> {
 					return {
 						type: "message",
 						at,
-						grant: engine.grant(facts, { parent }),
+						grant: engine.taking.grant(facts, { parent }),
 						messageId,
 						input,
 						policy,
@@ -247,7 +248,7 @@ export class Intake<Input, Output, Meta> {
 					const settled = this.#receipts.follow(sessionKey, messageId);
 					const gone = Promise.withResolvers<void>();
 					isUnknown = gone.resolve;
-					engine.children.add(parent.run, {
+					engine.runs.children.add(parent.run, {
 						sessionKey,
 						messageId,
 						settled: Promise.race([settled, gone.promise]),
@@ -325,7 +326,7 @@ export class Intake<Input, Output, Meta> {
 	): SessionEvent {
 		const engine = this.#engine;
 		const at = engine.now();
-		const reset = engine.resetOf(facts, {
+		const reset = engine.renewal.resetOf(facts, {
 			cause: "reset",
 			at,
 			reason: null,
@@ -421,7 +422,7 @@ export class Intake<Input, Output, Meta> {
 					return {
 						type: "admit",
 						at: engine.now(),
-						grant: engine.grant(facts),
+						grant: engine.taking.grant(facts),
 						runId,
 						attempt,
 						sessionId: parts.givenSessionId ?? this.#firstSessionId(facts),
@@ -450,9 +451,9 @@ export class Intake<Input, Output, Meta> {
 	}
 
 	#handle(run: RunFacts, turn: Turn): AdmittedHandle<Meta> {
-		const live = this.#engine.enter(run);
+		const live = this.#engine.runs.enter(run);
 		live.facts ??= turn.after;
-		this.#engine.alive(live);
+		this.#engine.runs.alive(live);
 		const known = this.#handles.get(live);
 		if (known) return known;
 		const handle = new AdmittedHandle<Meta>(this.#doors, live, this.#reports);

@@ -59,28 +59,35 @@ class Log {
 
 export class Progress {
 	readonly #clock: Clock;
+	readonly #isLive: (ticket: Identity) => boolean;
 	#logs = new Map<string, Log>();
 	/** Logs of runs that ended, the longest ended first. */
 	#ended = new Set<string>();
 
-	constructor(clock: Clock) {
+	constructor(clock: Clock, isLive: (ticket: Identity) => boolean) {
 		this.#clock = clock;
+		this.#isLive = isLive;
 	}
 
-	/** The run lives: what it says can be followed. */
-	open(ticket: Identity): void {
+	/** Made when somebody speaks or listens: most runs say nothing on their way. */
+	#logOf(ticket: Identity): Log | undefined {
 		const id = ticketId(ticket);
-		if (!this.#logs.has(id)) this.#logs.set(id, new Log());
+		const known = this.#logs.get(id);
+		if (known || !this.#isLive(ticket)) return known;
+		const log = new Log();
+		this.#logs.set(id, log);
+		return log;
 	}
 
 	add(ticket: Identity, value: JsonValue): void {
-		const log = this.#logs.get(ticketId(ticket));
+		const log = this.#logOf(ticket);
 		// Many may read it, and none may change it for the others.
 		if (log?.endedAt === null) log.add(frozen(value));
 	}
 
 	/** The run settled: those who follow it come to their end. */
 	end(ticket: Identity): void {
+		if (this.#logs.size === 0) return;
 		const id = ticketId(ticket);
 		const log = this.#logs.get(id);
 		if (!log) return;
@@ -107,7 +114,7 @@ export class Progress {
 		signal: AbortSignal | undefined,
 	): AsyncGenerator<ProgressItem, void, undefined> {
 		this.#forget();
-		const log = this.#logs.get(ticketId(ticket));
+		const log = this.#logOf(ticket);
 		if (!log) return;
 		let next = from;
 		while (!signal?.aborted) {

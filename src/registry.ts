@@ -48,11 +48,10 @@ export class LiveRun {
 	messages: readonly QueuedMessage[] = none;
 	/** What it took while it ran and may not have looked at. */
 	unread: readonly QueuedMessage[] = none;
-	/** What its end waits for. */
-	readonly pending = new Set<Promise<unknown>>();
 	/** Its last sign of life, if it has a lease. */
 	seenAt = 0;
 	#reason: Error | null = null;
+	#pending: Set<Promise<unknown>> | null = null;
 	#owned: Set<Owned> | null = null;
 	#scope: AsyncDisposableStack | null = null;
 	#isDisposed = false;
@@ -64,6 +63,16 @@ export class LiveRun {
 		this.driver = run.driver;
 		this.run = run;
 		this.ticket = ticketOf(run);
+	}
+
+	/** What its end waits for. */
+	get pending(): Set<Promise<unknown>> {
+		this.#pending ??= new Set();
+		return this.#pending;
+	}
+
+	get hasPending(): boolean {
+		return this.#pending !== null && this.#pending.size > 0;
 	}
 
 	/** What was committed of it since. */
@@ -110,7 +119,7 @@ export class LiveRun {
 	/** Its executor came to its end. */
 	return(): void {
 		this.isReturned = true;
-		for (const one of [...(this.#owned ?? [])]) one.returned?.();
+		if (this.#owned) for (const one of [...this.#owned]) one.returned?.();
 	}
 
 	get scope(): AsyncDisposableStack {

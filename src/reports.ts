@@ -90,7 +90,7 @@ export class Reports<Meta> {
 					: {
 							type: "report",
 							at: engine.now(),
-							grant: engine.grant(facts),
+							grant: engine.taking.grant(facts),
 							report,
 							stoppedBy: stoppedBy(engine, facts, report),
 						},
@@ -108,12 +108,12 @@ export class Reports<Meta> {
 
 	/** A report of a live run is a sign of life, and its progress is for those who follow it. */
 	#heard({ ticket }: Verdict, report: LifecycleReport): void {
-		const { registry, progress } = this.#engine;
+		const { registry, runs } = this.#engine;
 		const live = ticket && registry.get(ticket);
 		if (!live) return;
-		this.#engine.alive(live);
+		this.#engine.runs.alive(live);
 		if (report.phase === "progress")
-			progress.add(live.ticket, copied(report.value ?? null));
+			runs.progress.add(live.ticket, copied(report.value ?? null));
 	}
 
 	/** A verdict that needs no session's word. */

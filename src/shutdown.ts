@@ -1,7 +1,8 @@
 /** Owns how runs are brought to their end when the runtime closes: told, given their grace period, then abandoned. Never waits for ever. */
-import { type Engine, lastCommitMs } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { RunAborted } from "./errors.ts";
 import type { LiveRun } from "./registry.ts";
+import { lastCommitMs } from "./runs.ts";
 
 const reason = "the runtime is closing";
 
@@ -27,8 +28,8 @@ export async function stopRuns<Meta>(
 	// Whoever has not stopped by now is abandoned, or tried again as after a crash; a store that does not answer is not waited for.
 	for (const live of own())
 		if (engine.options.retry && live.driver === "managed")
-			engine.settle(live, { outcome: "interrupted" });
-		else engine.overdue(live);
+			engine.runs.settle(live, { outcome: "interrupted" });
+		else engine.runs.overdue(live);
 	await within(engine, engine.now() + lastCommitMs, isOver);
 }
 

@@ -2,9 +2,9 @@
 import type { JsonValue } from "../machines/json.ts";
 import { openWaits, type RunFacts } from "../machines/run.ts";
 import { copied, shown } from "./arguments.ts";
+import { ask, staleRun } from "./asking.ts";
 import type { Engine } from "./engine.ts";
 import { TurnkeeperError } from "./errors.ts";
-import { ask, staleRun } from "./handles.ts";
 import type { LiveRun } from "./registry.ts";
 
 export async function waitFor<Meta>(
@@ -78,13 +78,13 @@ async function goOn<Meta>(
 ): Promise<void> {
 	if (live.isAborted || live.isReleased) return;
 	if (openWaits(live.run).length > 0) return;
-	const back = engine.slots.rejoin(live.run);
+	const back = engine.taking.slots.rejoin(live.run);
 	if (!back) return;
 	live.holdUp(true);
 	try {
 		await Promise.race([back, over]);
 	} finally {
-		engine.slots.stay(live.run);
+		engine.taking.slots.stay(live.run);
 		live.holdUp(false);
 	}
 }
