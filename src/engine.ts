@@ -7,6 +7,7 @@ import type { ExpiryPolicy } from "../machines/expiry.ts";
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import { openWaits, ticketOf } from "../machines/run.ts";
+import type { RunTicket } from "../machines/ticket.ts";
 import type { Clock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { RetryBounds } from "./config.ts";
@@ -276,14 +277,15 @@ export class Engine<Meta>
 	/** Keeps and publishes the refusal of a report that no session was asked about. */
 	async refuse(refusal: StoredRefusal): Promise<void> {
 		await this.journal.refuse(refusal);
-		this.#logRefusal(refusal);
+		this.#logRefusal(refusal, null);
 		this.projection.refusal(refusalOf(refusal));
 	}
 
-	#logRefusal({ sessionKey, verdict, reason, report, current }: StoredRefusal) {
+	#logRefusal(refusal: StoredRefusal, ticket: RunTicket | null): void {
+		const { sessionKey, verdict, reason, report, current } = refusal;
 		this.options.logger.info(
-			{ sessionKey, verdict, reason, report, current },
-			`a report was ${verdict === "duplicate" || verdict === "unknown" ? `not applied (${verdict})` : verdict}: ${reason}`,
+			{ ticket, sessionKey, verdict, reason, report, current },
+			`a report was not applied (${verdict}): ${reason}`,
 		);
 	}
 
@@ -467,7 +469,11 @@ export class Engine<Meta>
 	#publish(turn: Turn): void {
 		const { before, after, session } = turn;
 		for (const event of turn.inspection) this.inspection.show(event);
-		for (const refusal of turn.refusals) this.#logRefusal(refusal);
+		for (const refusal of turn.refusals) {
+			const { reply } = turn;
+			const ticket = reply?.result === "verdict" ? reply.ticket : null;
+			this.#logRefusal(refusal, ticket);
+		}
 		if (this.projection.isFollowed) this.#tell(turn);
 		if (after.version === before.version) return;
 		if (!this.projection.shows(session.key)) return;
