@@ -224,9 +224,11 @@ export const sessionMachine = setup({
 				typeof grant === "string" &&
 				at >= quietUntil,
 		),
+		// What comes with a reset is not refused: the reset has been committed with it.
 		refusesOverlap: test(
 			(facts, event) =>
 				as<"message">(event).policy.mode === "reject" &&
+				as<"message">(event).front !== "reset" &&
 				(facts.run !== null || isDraining(facts) || facts.queue.length > 0),
 		),
 		queueIsFull: test((facts, event) =>
