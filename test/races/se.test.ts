@@ -297,35 +297,54 @@ scenarios(
 			await agree(host, "k");
 		});
 
-		test("SE-11 an event of the old generation that still waits is not put before the first message of the new one", async () => {
-			const host = await start();
-			const { runtime, scripted } = host;
-			const old = await runtime.send("k", "exec");
-			const generation = old.ticket?.generation;
-			// What an exec queues is bound to the generation that ran it.
-			const event = await runtime.send("k", "exec exited with 1", {
-				expect: { generation },
-			});
-			const reset = runtime.reset("k", { reason: "/new" });
-			const first = await runtime.send("k", "first");
-			scripted.last.end();
-			await reset;
-			expect(await event.settled).toEqual({ ticket: null, outcome: "removed" });
-			expect(scripted.last.run.messages).toMatchObject([{ input: "first" }]);
-			// One that comes only now is refused.
-			expect(
-				await codeOf(
-					runtime.send("k", "exec exited with 2", { expect: { generation } }),
-				),
-			).toBe("STALE_EXPECTATION");
-			scripted.last.end();
-			await first.settled;
-			expect(scripted.runs).toHaveLength(2);
-			expect(await agree(host, "k")).toMatchObject({
-				generation: 2,
-				queued: 0,
-				status: "ended",
-			});
+		test("SE-11 an event of the old generation that still waits, in whatever mode, is not put before the first message of the new one", async () => {
+			const modes = ["enqueue", "latest", "collect", "steer"] as const;
+			for (const overlap of modes)
+				for (const way of ["a reset", "a message that resets"]) {
+					const host = await start();
+					const { runtime, scripted } = host;
+					const old = await runtime.send("k", "exec");
+					const generation = old.ticket?.generation;
+					// What an exec queues is bound to the generation that ran it.
+					const event = await runtime.send("k", "exec exited with 1", {
+						overlap,
+						expect: { generation },
+					});
+					const reset =
+						way === "a reset"
+							? runtime.reset("k", { reason: "/new" })
+							: Promise.resolve();
+					const first = await runtime.send("k", "first", {
+						reset: way !== "a reset",
+					});
+					scripted.last.end();
+					await reset;
+					expect(await event.settled, overlap).toEqual({
+						ticket: null,
+						outcome: "removed",
+					});
+					await turns();
+					expect(scripted.last.run.messages, overlap).toMatchObject([
+						{ input: "first" },
+					]);
+					// One that comes only now is refused.
+					expect(
+						await codeOf(
+							runtime.send("k", "exec exited with 2", {
+								overlap,
+								expect: { generation },
+							}),
+						),
+					).toBe("STALE_EXPECTATION");
+					scripted.last.end();
+					await first.settled;
+					expect(scripted.runs).toHaveLength(2);
+					expect(await agree(host, "k")).toMatchObject({
+						generation: 2,
+						queued: 0,
+						status: "ended",
+					});
+				}
 		});
 
 		test("SE-13 a command that was queued in one generation is held to it at each of its steps", async () => {
