@@ -297,6 +297,36 @@ scenarios(
 			await agree(host, "k");
 		});
 
+		test("SE-10 an approval of one generation does not answer a run of the next that has the same run id and asks for the same", async () => {
+			const host = await start();
+			const { runtime } = host;
+			const ask = async () => {
+				const run = await runtime.admit("k", { runId: "R", sessionId: "S" });
+				const answer = codeOf(run.waitFor("approve"));
+				await turns();
+				return { run, answer };
+			};
+			const old = await ask();
+			const reset = runtime.reset("k", { sessionId: "S" });
+			expect(await old.answer).toBe("RUN_ABORTED");
+			await old.run.end();
+			await reset;
+			const next = await ask();
+			const before = await agree(host, "k");
+			expect(before).toMatchObject({ generation: 2, waits: ["approve"] });
+			expect(
+				await runtime.resume(old.run.ticket, "approve", "old"),
+			).toMatchObject({ result: "stale" });
+			expect(await agree(host, "k")).toEqual(before);
+			await runtime.resume(next.run.ticket, "approve", "new");
+			expect(await next.answer).toEqual({ resolved: "new" });
+			await next.run.end();
+			expect(await agree(host, "k")).toMatchObject({
+				lastOutcome: "completed",
+				waits: [],
+			});
+		});
+
 		test("SE-11 an event of the old generation that still waits, in whatever mode, is not put before the first message of the new one", async () => {
 			const modes = ["enqueue", "latest", "collect", "steer"] as const;
 			for (const overlap of modes)
