@@ -162,10 +162,9 @@ function owner(facts: SessionFacts, event: SessionEvent): RunFacts {
 
 /** The run that an event settles, settled. */
 export const settled = remembered((facts, event): RunFacts => {
-	const run = owner(facts, event);
-	return event.type === "report"
-		? life.reportedRun(facts, event)
-		: life.settledRun(run, as<"settled" | "overdue">(event));
+	if (event.type === "report") return life.reportedRun(facts, event);
+	const ends = as<"settled" | "overdue">(event);
+	return life.settledRun(owner(facts, event), ends, life.unreadOf(facts, ends));
 });
 
 /** The run that takes the next message in line. */
@@ -280,9 +279,9 @@ export const keepPulled = effect("keepMessages", (facts, event) => {
 		},
 	];
 });
-export const keepUnread = effect("keepMessages", ({ run }, event) =>
+export const keepUnread = effect("keepMessages", (facts, event) =>
 	line.backInLine(
-		life.unreadOf(run, as<"settled">(event)),
+		life.unreadOf(facts, as<"settled" | "overdue">(event)),
 		"its run ended before it looked at it",
 	),
 );
@@ -296,10 +295,12 @@ export const hideDead = effect("hideEntries", ({ run }) => [run as RunFacts]);
 export const keepEntry = effect("keepEntry", (facts, event) =>
 	life.entryOf(facts, as<"append">(event)),
 );
-export const closeEnded = effect("closeGenerations", (facts, event) => {
-	const ends = as<"reset" | "delete">(event);
-	return ends.hook ? [generation.closingGeneration(facts, ends)] : [];
-});
+export const closeEnded = effect("closeGenerations", (facts, event) =>
+	generation.closingAfter(facts, as<"reset" | "delete">(event)),
+);
+export const closeSooner = effect("closeGenerations", (facts, event) =>
+	generation.closingSooner(facts, as<"reset" | "delete">(event)),
+);
 export const keepDropped = effect("keepMessages", (facts, event) =>
 	generation.droppedBy(facts, as<"reset" | "delete" | "abort">(event)),
 );

@@ -98,7 +98,11 @@ export type SessionEvent =
 			/** Messages that the run took while it ran and never looked at. */
 			readonly unread?: readonly QueuedMessage[] | undefined;
 	  })
-	| (Turn & { readonly type: "overdue"; readonly ticket: RunTicket })
+	| (Turn & {
+			readonly type: "overdue";
+			readonly ticket: RunTicket;
+			readonly unread?: readonly QueuedMessage[] | undefined;
+	  })
 	| (Command & {
 			readonly type: "reset";
 			readonly cause: "reset" | "expiry";
@@ -207,7 +211,11 @@ export type SessionEvent =
 	/** The host's own work on a generation that ended is done, or given up. */
 	| (Turn & { readonly type: "closed"; readonly generation: number })
 	/** Nothing but leave to take the next message. */
-	| (Turn & { readonly type: "take" });
+	| (Turn & {
+			readonly type: "take";
+			/** The quiet window that is over, whatever the clock says. */
+			readonly quietUntil?: number | undefined;
+	  });
 
 /** What the caller of an event is told. */
 export type Reply =
@@ -264,7 +272,7 @@ export interface SessionEffects {
 	keepEntry: StoredEntry;
 	/** Hide what these runs appended. */
 	hideEntries: readonly RunFacts[];
-	/** Let the host do its own work on these generations, and say `closed`. */
+	/** Let the host do its own work on these generations, each until its deadline, and say `closed`; where it is at it, a deadline can only come nearer. */
 	closeGenerations: readonly ClosingGeneration[];
 	/** Erase all that older generations left. */
 	purge: { readonly sessionKey: string; readonly before: number };

@@ -123,15 +123,15 @@ export interface SessionFacts {
 	readonly createdAt: number;
 	readonly updatedAt: number;
 	readonly version: number;
-	/** A run that died and is to be tried again; its messages are in line. */
-	readonly retry: RunFacts | null;
+	/** Runs that died and are to be tried again; their messages are in line. */
+	readonly retries: readonly RunFacts[];
 	/** Until then nothing that waits is taken up: the quiet window. */
 	readonly quietUntil: number;
 	/** Transcript entries that were ever appended on this key. */
 	readonly entries: number;
-	/** When a message was last accepted or a run settled, recovery apart. */
+	/** When a message was last accepted, a run settled (recovery apart), or this generation began. */
 	readonly activeAt: number;
-	/** When a run last became live in this generation; null: nothing has happened in it that could grow old. */
+	/** When a run last became live, or this generation began; null: by expiry, and nothing has run since that could expire again. */
 	readonly takenAt: number | null;
 	readonly closing: readonly ClosingGeneration[];
 }
@@ -221,11 +221,11 @@ export function unusedFacts(sessionKey: string): SessionFacts {
 		createdAt: 0,
 		updatedAt: 0,
 		version: 0,
-		retry: null,
+		retries: [],
 		quietUntil: 0,
 		entries: 0,
 		activeAt: 0,
-		takenAt: null,
+		takenAt: 0,
 		closing: [],
 	};
 }

@@ -20,7 +20,7 @@ import {
 	reservationOf,
 	touch,
 } from "./lifecycle.ts";
-import { removed, without } from "./line.ts";
+import { removed, retryOf, without } from "./line.ts";
 import {
 	ownsRun,
 	type RunFacts,
@@ -112,24 +112,33 @@ export function mint(
 		inputTokens: 0,
 		outputTokens: 0,
 		queue: facts.queue.filter((message) => keeps(facts, event, message)),
-		retry: null,
-		takenAt: null,
+		retries: [],
+		activeAt: event.at,
+		takenAt: isReset && event.cause === "expiry" ? null : event.at,
 	};
 }
 
-/** What the host still has to do on generations that ended, this one among them. */
-function closingAfter(
+/** What the host still has to do on older generations, in the time that a stop leaves it. */
+export function closingSooner(
+	{ closing }: SessionFacts,
+	{ deadline }: EventOf<"reset" | "delete">,
+): readonly ClosingGeneration[] {
+	return closing.map((one) => ({
+		...one,
+		deadline: Math.min(one.deadline, deadline),
+	}));
+}
+
+/** As `closingSooner`, with this one, which ends. */
+export function closingAfter(
 	facts: SessionFacts,
 	event: EventOf<"reset" | "delete">,
 ): readonly ClosingGeneration[] {
-	const older = facts.closing.map((one) => ({
-		...one,
-		deadline: Math.min(one.deadline, event.deadline),
-	}));
+	const older = closingSooner(facts, event);
 	return event.hook ? [...older, closingGeneration(facts, event)] : older;
 }
 
-export function closingGeneration(
+function closingGeneration(
 	{ generation }: SessionFacts,
 	{ deadline }: EventOf<"reset" | "delete">,
 ): ClosingGeneration {
@@ -156,8 +165,7 @@ function keeps(
 ): boolean {
 	if (event.queued === "drop") return false;
 	// The next attempt of a run would be of its generation.
-	if (!facts.hidden && facts.retry?.messageIds.includes(message.messageId))
-		return false;
+	if (!facts.hidden && retryOf(facts, message.messageId)) return false;
 	const { generation, sessionId } = message.expect ?? {};
 	// A hidden generation is used as it is; every other gives way to the next.
 	const next = {
@@ -189,17 +197,16 @@ export function droppedBy(
 	);
 }
 
-/** What an abort takes out of the line: all, the message that it names, or those of a run that was to be tried again. */
+/** What an abort takes out of the line: all, the message that it names, or where it names none those of a run that was to be tried again. */
 function abortDrops(
-	{ run, retry }: SessionFacts,
+	facts: SessionFacts,
 	event: EventOf<"abort">,
 	{ messageId }: QueuedMessage,
 ): boolean {
-	return (
-		event.queued === "drop" ||
-		event.expect?.messageId === messageId ||
-		(run === null && retry?.messageIds.includes(messageId) === true)
-	);
+	if (event.queued === "drop") return true;
+	const named = event.expect?.messageId;
+	if (named !== undefined) return named === messageId;
+	return facts.run === null && retryOf(facts, messageId) !== undefined;
 }
 
 export function dropWaiting(
@@ -219,6 +226,7 @@ export function openByReset(
 	return {
 		...open(facts, event),
 		draining: drainAfter(facts, event),
+		closing: closingSooner(facts, event),
 		queue: facts.queue.filter((message) => keeps(facts, event, message)),
 	};
 }
@@ -231,6 +239,7 @@ export function deleteAgain(
 	return {
 		...touch(facts, event),
 		draining: drainAfter(facts, event),
+		closing: closingSooner(facts, event),
 		queue: facts.queue.filter((message) => keeps(facts, event, message)),
 		purgeBefore: event.purge ? facts.generation : facts.purgeBefore,
 	};

@@ -51,6 +51,7 @@ export function open(
 		sessionIds: [event.sessionId],
 		createdAt: event.at,
 		activeAt: event.at,
+		takenAt: event.at,
 	};
 }
 
@@ -266,29 +267,28 @@ export function leave(
 	};
 }
 
-/** What a run took while it ran and never looked at, as far as it did take it. */
+/**
+ * What the live run took while it ran and never looked at, as far as it did take it: that goes back into line. A run of an older
+ * generation has no line to give anything back to; what it took ends with it.
+ */
 export function unreadOf(
-	run: RunFacts | null,
-	event: EventOf<"settled">,
+	{ run }: SessionFacts,
+	event: EventOf<"settled" | "overdue">,
 ): readonly QueuedMessage[] {
-	const { unread } = event;
-	if (!run || !unread || unread.length === 0) return none;
+	const { unread, ticket } = event;
+	if (!unread || unread.length === 0) return none;
+	if (!run || !ownsRun(run, ticket)) return none;
 	return unread.filter(({ messageId }) => run.messageIds.includes(messageId));
 }
 
 const none: readonly never[] = Object.freeze([]);
 
-/** The run that an event settles, settled. */
+/** The run that an event settles, settled; what it never looked at is none of its messages. */
 export function settledRun(
 	run: RunFacts,
 	event: EventOf<"settled" | "overdue">,
+	unread: readonly QueuedMessage[],
 ): RunFacts {
-	if (event.type === "overdue")
-		return stepRun(run, {
-			type: "settle",
-			end: { at: event.at, outcome: "abandoned" },
-		});
-	const unread = unreadOf(run, event);
 	const looked =
 		unread.length === 0
 			? run
@@ -298,7 +298,13 @@ export function settledRun(
 						(id) => !unread.some(({ messageId }) => messageId === id),
 					),
 				};
-	return stepRun(looked, { type: "settle", end: event.end });
+	return stepRun(looked, {
+		type: "settle",
+		end:
+			event.type === "overdue"
+				? { at: event.at, outcome: "abandoned" }
+				: event.end,
+	});
 }
 
 export function rotate(
@@ -401,14 +407,24 @@ export function append(
 	return { ...touch(facts, event), entries: facts.entries + 1 };
 }
 
+/** The run that an answer names: the live one, or one that died and is to be tried again. */
+export function askedRun(
+	{ run, retries }: SessionFacts,
+	{ ticket }: EventOf<"answer">,
+): RunFacts | undefined {
+	return [...(run ? [run] : none), ...retries].find(
+		({ runId, generation }) =>
+			runId === ticket.runId && generation === ticket.generation,
+	);
+}
+
 /** The run whose wait an answer is for: the live one, or one that died and is to be tried again. */
 export function answeredRun(
 	facts: SessionFacts,
 	event: EventOf<"answer">,
 ): RunFacts | null {
-	const { generation, runId } = event.ticket;
-	const run = facts.run ?? facts.retry;
-	if (run?.runId !== runId || run.generation !== generation) return null;
+	const run = askedRun(facts, event);
+	if (!run) return null;
 	// What was told to stop needs no answer; a process that closes keeps it for the next attempt.
 	if (run.stop && run.stop.cause !== "shutdown") return null;
 	return run.waits.some(({ name }) => name === event.name) ? run : null;
@@ -418,10 +434,14 @@ export function answer(
 	facts: SessionFacts,
 	event: EventOf<"answer">,
 ): SessionFacts {
-	const run = stepRun(answeredRun(facts, event) as RunFacts, event);
-	return facts.run
+	const asked = answeredRun(facts, event) as RunFacts;
+	const run = stepRun(asked, event);
+	return asked === facts.run
 		? { ...touch(facts, event), run }
-		: { ...touch(facts, event), retry: run };
+		: {
+				...touch(facts, event),
+				retries: facts.retries.map((one) => (one === asked ? run : one)),
+			};
 }
 
 /** How a delivery ended, in the record of the run that owns it. */

@@ -79,10 +79,10 @@ export function arriving(
 }
 
 /** A message to collect joins the last entry in line if that is to be collected too. */
-function groupFor({ queue, retry }: SessionFacts, seq: number): number {
-	const last = queue.at(-1);
+function groupFor(facts: SessionFacts, seq: number): number {
+	const last = facts.queue.at(-1);
 	if (!last || last.group === null) return seq;
-	return retry?.messageIds.includes(last.messageId) ? seq : last.group;
+	return retryOf(facts, last.messageId) ? seq : last.group;
 }
 
 export function accept(
@@ -92,18 +92,16 @@ export function accept(
 	const message = arriving(facts, event);
 	const gone = passedOver(facts, event);
 	const left =
-		gone.length === 0
-			? facts.queue
-			: facts.queue.filter((one) => !gone.includes(one));
+		gone.length === 0 ? facts : without(facts, (one) => gone.includes(one));
 	return {
-		...open(facts, event),
-		queue: [...insert(left, message)],
+		...open(left, event),
+		queue: [...insert(left.queue, message)],
 		arrivals: facts.arrivals + 1,
 		activeAt: event.at,
-		quietUntil: Math.max(
-			facts.quietUntil,
-			event.policy.debounceMs > 0 ? event.at + event.policy.debounceMs : 0,
-		),
+		quietUntil:
+			event.policy.debounceMs > 0
+				? event.at + event.policy.debounceMs
+				: facts.quietUntil,
 	};
 }
 
@@ -176,14 +174,15 @@ export function removed(message: QueuedMessage, reason: string): MessageFate {
 
 // ── taking
 
-/** What the next run takes: the head of the line, with all of its group. */
+/** What the next run takes: the head of the line, with those of its group that follow. What came to stand between is not overtaken. */
 export function headOf(
 	queue: readonly QueuedMessage[],
 ): readonly QueuedMessage[] {
 	const [head] = queue;
 	if (!head) return [];
 	if (head.group === null) return [head];
-	return queue.filter(({ group }) => group === head.group);
+	const end = queue.findIndex(({ group }) => group !== head.group);
+	return end === -1 ? queue : queue.slice(0, end);
 }
 
 /** The run that the head of the line gets; the next attempt of a run that died, if its messages stand there. */
@@ -193,8 +192,7 @@ export function nextRun(
 ): RunFacts {
 	const messages = headOf(facts.queue);
 	const [head] = messages as [QueuedMessage];
-	const { retry } = facts;
-	const dead = retry?.messageIds.includes(head.messageId) ? retry : null;
+	const dead = retryOf(facts, head.messageId);
 	const run = newRun(
 		facts,
 		dead ? dead.runId : (event.grant as string),
@@ -227,8 +225,12 @@ export function take(facts: SessionFacts, run: RunFacts): SessionFacts {
 		...facts,
 		run,
 		queue,
-		retry: facts.retry?.runId === run.runId ? null : facts.retry,
+		retries:
+			facts.retries.length === 0
+				? facts.retries
+				: facts.retries.filter(({ runId }) => runId !== run.runId),
 		takenAt: run.admittedAt as number,
+		quietUntil: 0,
 	};
 }
 
@@ -303,17 +305,28 @@ export function edited(
 			? others.length
 			: others.findIndex(({ messageId }) => messageId === before);
 	const next = others[at]?.order ?? facts.arrivals + 1;
-	const previous = others[at - 1]?.order ?? next - 2;
+	const ahead = others[at - 1];
+	// What stands at the front stands by its arrival number as soon as another takes that place.
+	const previous = ahead ? (ahead.front ? ahead.seq : ahead.order) : next - 2;
 	const order = (previous + next) / 2;
 	const moved = { ...message, order, front: null, group: null, steers: null };
-	const line = others.toSpliced(at, 0, moved);
-	// Between neighbours that no number separates, all are numbered anew.
-	return order > previous && order < next
-		? line
-		: line.map((one, i) => ({
-				...one,
-				order: facts.arrivals + 1 - line.length + i,
-			}));
+	const line = others
+		.toSpliced(at, 0, moved)
+		// What something was put before has no front place any more.
+		.map((one, i) => (i > at && one.front ? { ...one, front: null } : one));
+	const fits = order > previous && order < next && !others[at]?.front;
+	return fits ? line : renumbered(line);
+}
+
+/** Between neighbours that no number separates, all share their arrival numbers out anew; those at the front keep theirs. */
+function renumbered(line: readonly QueuedMessage[]): readonly QueuedMessage[] {
+	const numbers = line
+		.filter(({ front }) => front === null)
+		.map(({ seq }) => seq)
+		.sort((a, b) => a - b);
+	return line.map((one) =>
+		one.front === null ? { ...one, order: numbers.shift() as number } : one,
+	);
 }
 
 export function edit(
@@ -323,20 +336,25 @@ export function edit(
 	return { ...touch(facts, event), queue: edited(facts, event) };
 }
 
+/** The run that died with this message, if it is to be tried again. */
+export function retryOf(
+	{ retries }: SessionFacts,
+	messageId: string,
+): RunFacts | undefined {
+	return retries.find(({ messageIds }) => messageIds.includes(messageId));
+}
+
 /** Takes messages out of the line; a retry of which none is left is off. */
 export function without(
 	facts: SessionFacts,
 	gone: (message: QueuedMessage) => boolean,
 ): SessionFacts {
 	const queue = facts.queue.filter((message) => !gone(message));
-	const { retry } = facts;
 	return {
 		...facts,
 		queue,
-		retry:
-			retry &&
-			queue.some(({ messageId }) => retry.messageIds.includes(messageId))
-				? retry
-				: null,
+		retries: facts.retries.filter(({ messageIds }) =>
+			queue.some(({ messageId }) => messageIds.includes(messageId)),
+		),
 	};
 }

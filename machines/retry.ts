@@ -43,6 +43,6 @@ export function requeue(
 ): SessionFacts {
 	return {
 		...putBack(leave(facts, event, run), triedAgain(event)),
-		retry: run,
+		retries: [...facts.retries, run],
 	};
 }

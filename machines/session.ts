@@ -218,13 +218,13 @@ export const sessionMachine = setup({
 		),
 		// What waits for a deleted session waits for its next use.
 		mayTake: test(
-			({ queue, hidden, quietUntil }, { grant, at }) =>
+			({ queue, hidden, quietUntil }, event) =>
 				queue.length > 0 &&
 				!hidden &&
-				typeof grant === "string" &&
-				at >= quietUntil,
+				typeof event.grant === "string" &&
+				(event.at >= quietUntil || as<"take">(event).quietUntil === quietUntil),
 		),
-		// What comes with a reset is not refused: the reset has been committed with it.
+		// One that comes with a reset is never refused: the reset is of the same commit.
 		refusesOverlap: test(
 			(facts, event) =>
 				as<"message">(event).policy.mode === "reject" &&
@@ -249,9 +249,10 @@ export const sessionMachine = setup({
 				undefined,
 		),
 		goesBeforeOther: test((facts, event) => {
-			const { before } = as<"edit">(event);
+			const { messageId, before } = as<"edit">(event);
 			return (
 				typeof before === "string" &&
+				line.waitingMessage(facts, messageId) !== undefined &&
 				line.waitingMessage(facts, before) === undefined
 			);
 		}),
@@ -324,11 +325,9 @@ export const sessionMachine = setup({
 		answersWait: test(
 			(facts, event) => life.answeredRun(facts, as<"answer">(event)) !== null,
 		),
-		answersOther: test((facts, event) => {
-			const { generation, runId } = as<"answer">(event).ticket;
-			const run = facts.run ?? facts.retry;
-			return run?.generation !== generation || run.runId !== runId;
-		}),
+		answersOther: test(
+			(facts, event) => life.askedRun(facts, as<"answer">(event)) === undefined,
+		),
 		isLastWait: test(
 			(facts, event) =>
 				ownsLive(facts, event) &&
@@ -386,15 +385,17 @@ export const sessionMachine = setup({
 			);
 		}),
 		dropsWaiting: test(
-			({ queue, retry }, event) =>
-				retry !== null ||
+			({ queue, retries }, event) =>
+				retries.length > 0 ||
 				(as<"abort">(event).queued === "drop" && queue.length > 0),
 		),
 		deletesAgain: test(
-			({ hidden, version, draining, queue }, event) =>
-				hidden &&
-				version > 0 &&
-				(as<"delete">(event).purge || draining.length + queue.length > 0),
+			(facts, event) =>
+				facts.hidden &&
+				facts.version > 0 &&
+				(as<"delete">(event).purge ||
+					isDraining(facts) ||
+					facts.queue.length > 0),
 		),
 		hasDrained: test((facts) => !isDraining(facts)),
 		hasDrainedToPurge: test(
@@ -467,7 +468,7 @@ export const sessionMachine = setup({
 			change((facts, event) =>
 				line.putBack(
 					life.leave(facts, as<"settled">(event), settled(facts, event)),
-					life.unreadOf(facts.run, as<"settled">(event)),
+					life.unreadOf(facts, as<"settled" | "overdue">(event)),
 				),
 			),
 		),
@@ -576,7 +577,13 @@ export const sessionMachine = setup({
 			{ guard: "expectsOther", actions: ask.stale },
 			{
 				guard: "isHidden",
-				actions: [ask.stopAll, ask.keepDropped, "openByReset", ask.done],
+				actions: [
+					ask.stopAll,
+					ask.keepDropped,
+					ask.closeSooner,
+					"openByReset",
+					ask.done,
+				],
 			},
 			{ target: ".resetting", actions: endGeneration },
 		],
@@ -585,7 +592,13 @@ export const sessionMachine = setup({
 			{
 				guard: "deletesAgain",
 				target: ".resetting",
-				actions: [ask.stopAll, ask.keepDropped, "deleteAgain", ask.done],
+				actions: [
+					ask.stopAll,
+					ask.keepDropped,
+					ask.closeSooner,
+					"deleteAgain",
+					ask.done,
+				],
 			},
 			{ guard: "isHidden", actions: ask.nothing },
 			{ target: ".resetting", actions: endGeneration },
@@ -671,7 +684,7 @@ export const sessionMachine = setup({
 				overdue: {
 					guard: "ownsLiveRun",
 					target: "ended",
-					actions: [ask.keepSettled, "leave"],
+					actions: [ask.keepSettled, ask.keepUnread, "leave"],
 				},
 			},
 		},

@@ -187,6 +187,12 @@ export function checkJson(
 	return copied(value as JsonValue);
 }
 
+/** What a function of the host's gave where nobody waits: that it is a promise is its mistake, and what that comes to is nobody's. */
+export function atOnce(given: unknown): unknown {
+	if (given instanceof Promise) given.catch(() => {});
+	return given;
+}
+
 /** As it will come back from the store: no -0, no shared parts. */
 export function copied(value: JsonValue): JsonValue {
 	if (typeof value === "object") return JSON.parse(JSON.stringify(value));

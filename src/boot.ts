@@ -3,7 +3,12 @@
  * before anything else is served; a run with a lease is believed to live on elsewhere until that is over. Then the lines go on.
  */
 import type { QueuedMessage, SessionFacts } from "../machines/facts.ts";
-import { ownsRun, type RunFacts, ticketOf } from "../machines/run.ts";
+import {
+	openWaits,
+	ownsRun,
+	type RunFacts,
+	ticketOf,
+} from "../machines/run.ts";
 import type { Engine } from "./engine.ts";
 import { unsettledRuns } from "./reader.ts";
 import type { Receipts } from "./receipts.ts";
@@ -67,10 +72,11 @@ function deadOf<Meta>(
 ): RunFacts | null {
 	return (
 		unsettledRuns(facts).find(
-			({ leaseMs, seenAt, stop }) =>
-				leaseMs === null ||
-				stop !== null ||
-				(seenAt ?? 0) + leaseMs <= engine.now(),
+			(run) =>
+				run.leaseMs === null ||
+				run.stop !== null ||
+				(openWaits(run).length === 0 &&
+					(run.seenAt ?? 0) + run.leaseMs <= engine.now()),
 		) ?? null
 	);
 }
@@ -173,14 +179,17 @@ async function sortOutChildren<Meta>(
 	}
 }
 
-/** Lets lines go on, and the host finish its own work on what ended. */
+/** Lets lines go on, by the arrival of what is first in each, and the host finish its own work on what ended. */
 export function goOnWith<Meta>(
 	engine: Engine<Meta>,
 	keys: readonly string[],
 ): void {
-	for (const key of keys) {
-		const facts = engine.directory.find(key)?.committed;
-		if (!facts) continue;
+	const left = keys
+		.map((key) => engine.directory.find(key)?.committed)
+		.filter((facts) => facts != null)
+		.sort((a, b) => arrivalOf(a) - arrivalOf(b));
+	for (const facts of left) {
+		const key = facts.sessionKey;
 		for (const { generation } of facts.closing) {
 			const deadline = engine.now() + engine.options.graceMs;
 			if (engine.closing) engine.closing.begin(key, { generation, deadline });
@@ -188,4 +197,8 @@ export function goOnWith<Meta>(
 		}
 		engine.pump(facts);
 	}
+}
+
+function arrivalOf({ queue }: SessionFacts): number {
+	return queue[0]?.acceptedAt ?? 0;
 }

@@ -12,31 +12,43 @@ type Hook<Meta> = (ended: EndedGeneration<Meta>) => Promise<void> | void;
 export class Closing<Meta> {
 	readonly #engine: Engine<Meta>;
 	readonly #hook: Hook<Meta>;
-	/** Under way in this process. */
-	#open = new Set<string>();
+	/** Under way in this process, with how to bring its end nearer. */
+	#open = new Map<string, (deadline: number) => void>();
 
 	constructor(engine: Engine<Meta>, hook: Hook<Meta>) {
 		this.#engine = engine;
 		this.#hook = hook;
 	}
 
-	/** Lets the host do its work on a generation, unless it is at it. */
-	begin(sessionKey: string, closing: ClosingGeneration): void {
-		const { generation } = closing;
+	/** Lets the host do its work on a generation until the deadline. If it is at it, that can only come nearer. */
+	begin(sessionKey: string, { generation, deadline }: ClosingGeneration): void {
 		const id = `${generation}@${sessionKey}`;
-		if (this.#open.has(id)) return;
-		this.#open.add(id);
+		const sooner = this.#open.get(id);
+		if (sooner) {
+			sooner(deadline);
+			return;
+		}
 		const { clock, logger } = this.#engine.options;
 		const over = Promise.withResolvers<string>();
-		const timer = clock.setTimeout(
-			() => over.resolve("it took longer than the grace period"),
-			Math.max(0, closing.deadline - clock.now()),
-		);
+		let end = Number.POSITIVE_INFINITY;
+		let timer: unknown = null;
+		const endBy = (at: number) => {
+			if (at >= end) return;
+			end = at;
+			clock.clearTimeout(timer);
+			timer = clock.setTimeout(
+				() => over.resolve("it took longer than the grace period"),
+				Math.max(0, at - clock.now()),
+			);
+		};
+		this.#open.set(id, endBy);
+		endBy(deadline);
 		const work = this.#call(sessionKey, generation).then(
 			() => null,
 			(error) => errorText(error),
 		);
 		void Promise.race([work, over.promise]).then((problem) => {
+			end = Number.NEGATIVE_INFINITY;
 			clock.clearTimeout(timer);
 			if (problem !== null)
 				logger.error(

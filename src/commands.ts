@@ -212,10 +212,9 @@ export class Commands<Input, Output, Meta> {
 				prepare: (session) =>
 					(async () => {
 						repeated = messageId ? await this.#find(session, messageId) : null;
-						if (!parts.ends) return;
 						// Only the answer needs them: a stop does not depend on what can be read.
-						runs = await this.#runsOf(session).catch(() => []);
 						lastRow = await this.#lastRowOf(session).catch(() => null);
+						if (parts.ends) runs = await this.#runsOf(session).catch(() => []);
 					})(),
 				event: ({ facts }) => (repeated ? null : parts.event(facts)),
 				amend: (turn) => {
@@ -249,14 +248,14 @@ export class Commands<Input, Output, Meta> {
 				ticketId(run),
 			),
 		);
-		const drained: RunRecord[] = [];
-		const abandoned: RunRecord[] = [];
+		// By ticket: a record may be completed after its run has settled.
+		const over = new Map<string, RunRecord>();
 		let ended = endedBy(turn);
 		const collect = ({ runs, generations }: Turn) => {
 			for (const run of runs) {
 				if (run.outcome === null || !stopped.has(ticketId(run))) continue;
 				const record = runRecordOf(run);
-				(run.outcome === "abandoned" ? abandoned : drained).push(record);
+				over.set(ticketId(run), record);
 				ended &&= {
 					...ended,
 					runs: ended.runs.map((one) => newer(one, record)),
@@ -286,13 +285,14 @@ export class Commands<Input, Output, Meta> {
 			? (ended?.row ?? lastRow)
 			: (rowAfter(last) ?? rowAfter(turn));
 		if (!row) return { result: "nothing", row: null };
+		const records = [...over.values()];
 		return {
 			result: "done",
 			row: row as never,
 			report: {
 				ended: ended as StopReport<Meta>["ended"],
-				drained,
-				abandoned,
+				drained: records.filter(({ outcome }) => outcome !== "abandoned"),
+				abandoned: records.filter(({ outcome }) => outcome === "abandoned"),
 				removed: turn.messages
 					.filter(({ fate }) => fate === "removed")
 					.map(({ messageId }) => messageId),

@@ -4,6 +4,7 @@ import type { ExpiryPolicy } from "../machines/expiry.ts";
 import type { Message, SessionRow } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import {
+	atOnce,
 	checkChoice,
 	checkCount,
 	checkJson,
@@ -130,7 +131,7 @@ function overlapOf(
 	if (typeof given === "function")
 		return (row, message) =>
 			policyOf(
-				given(row as never, message as never),
+				atOnce(given(row as never, message as never)),
 				"what options.overlap returned",
 			);
 	const policy = policyOf(given, "options.overlap");
@@ -236,7 +237,7 @@ export function configOf<Input, Output, Meta>(
 	): string => {
 		if (!make) return fresh();
 		try {
-			return checkName(make(), `what ${name}() returned`);
+			return checkName(atOnce(make()), `what ${name}() returned`);
 		} catch (error) {
 			logger.error(
 				{ error },
@@ -293,7 +294,7 @@ export function configOf<Input, Output, Meta>(
 			if (!carryOver) return {};
 			try {
 				return checkJson(
-					carryOver(copied(meta) as Meta, cause),
+					atOnce(carryOver(copied(meta) as Meta, cause)),
 					"what carryOver returned",
 				);
 			} catch (error) {

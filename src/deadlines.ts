@@ -10,8 +10,10 @@ export interface DeadlineHost {
 	readonly clock: Clock;
 	/** A run took longer than it may. */
 	timedOut(live: LiveRun): void;
-	/** A run that has a lease was silent for too long. */
-	fellSilent(live: LiveRun): void;
+	/** A run that has a lease was silent for too long. Looked at `again` if it was heard of before that could be decided. */
+	fellSilent(live: LiveRun, again: () => void): void;
+	/** A run that has a lease showed that it lives. */
+	alive(live: LiveRun): void;
 }
 
 export function armTimeout(
@@ -33,14 +35,20 @@ export function armTimeout(
 		timer = null;
 		left -= Math.max(0, clock.now() - since);
 	};
+	let isOver = false;
+	const end = () => {
+		isOver = true;
+		pause();
+	};
 	run();
 	live.own({
 		see: (now) => {
-			if (isWaiting(now)) pause();
+			if (isOver) return;
+			if (isWaiting(now) || live.isHeldUp) pause();
 			else if (timer === null) run();
 		},
-		stop: pause,
-		release: pause,
+		stop: end,
+		release: end,
 	});
 }
 
@@ -55,21 +63,30 @@ export function armLease(
 		timer = clock.setTimeout(look, Math.max(0, ms));
 	};
 	const look = () => {
-		const left = live.seenAt + leaseMs - clock.now();
-		if (isWaiting(live.run)) wait(leaseMs);
-		else if (left > 0) wait(left);
-		else host.fellSilent(live);
+		const left = silenceLeft(live, leaseMs, clock.now());
+		if (left > 0) wait(left);
+		else host.fellSilent(live, look);
 	};
 	look();
 	let waits = isWaiting(live.run);
 	live.own({
 		see: (now) => {
 			// To wait for an answer is no silence of its own: the time runs anew from there.
-			if (isWaiting(now) !== waits) live.seenAt = clock.now();
+			if (isWaiting(now) === waits) return;
 			waits = isWaiting(now);
+			host.alive(live);
 		},
 		release: () => clock.clearTimeout(timer),
 	});
+}
+
+/** How long a run may be silent still, in ms. */
+export function silenceLeft(
+	{ run, seenAt }: LiveRun,
+	leaseMs: number,
+	now: number,
+): number {
+	return isWaiting(run) ? leaseMs : seenAt + leaseMs - now;
 }
 
 function isWaiting(run: RunFacts): boolean {

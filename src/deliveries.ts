@@ -17,13 +17,28 @@ type Effect = (context: {
 	idempotencyKey: string;
 }) => unknown;
 
+/** The end of its run waits for it from the call on. */
 export async function deliver<Meta>(
 	engine: Engine<Meta>,
 	live: LiveRun,
 	name: string,
 	effect: Effect,
 ): Promise<unknown> {
-	if (live.isAborted) throw staleRun(live.ticket);
+	const work = begin(engine, live, name, effect);
+	live.pending.add(work);
+	try {
+		return await work;
+	} finally {
+		live.pending.delete(work);
+	}
+}
+
+async function begin<Meta>(
+	engine: Engine<Meta>,
+	live: LiveRun,
+	name: string,
+	effect: Effect,
+): Promise<unknown> {
 	const { ticket } = live;
 	const { reply } = await ask(engine, live, () => ({
 		type: "deliver",
@@ -36,15 +51,10 @@ export async function deliver<Meta>(
 		throw invalid(
 			`name is ${shown(name)}, which run ${shown(ticket.runId)} has used for a delivery before; each needs a name of its own`,
 		);
-	// Told to stop while the intent was on its way: nothing has been done yet.
-	if (reply?.result !== "done" || live.isAborted) throw staleRun(ticket);
-	const work = carryOut(engine, live, name, effect);
-	live.pending.add(work);
-	try {
-		return await work;
-	} finally {
-		live.pending.delete(work);
-	}
+	// Told to stop, or reported to have ended, while the intent was on its way: nothing has been done yet.
+	if (reply?.result !== "done" || live.isAborted || live.isReleased)
+		throw staleRun(ticket);
+	return carryOut(engine, live, name, effect);
 }
 
 async function carryOut<Meta>(

@@ -91,7 +91,11 @@ class Embedded<Input, Output, Meta>
 		this.#config = config;
 		this.#engine = new Engine<Meta>({
 			...config,
-			interrupted: () => this.#receipts.interrupt(),
+			interrupted: () => {
+				this.#receipts.interrupt();
+				// What is somebody else's by now is not ours to erase.
+				void this.#retention?.stop();
+			},
 			renewed: (key, generation) => this.#retention?.ended(key, generation),
 			execute: config.execute
 				? (live, start) => executor.execute(live, start)

@@ -14,11 +14,17 @@ import {
 	type RunStop,
 	ticketOf,
 } from "../machines/run.ts";
+import type { StopCause } from "../machines/ticket.ts";
 import { type Child, Children } from "./children.ts";
 import type { Clock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { RetryBounds } from "./config.ts";
-import { armLease, armTimeout, type DeadlineHost } from "./deadlines.ts";
+import {
+	armLease,
+	armTimeout,
+	type DeadlineHost,
+	silenceLeft,
+} from "./deadlines.ts";
 import { Directory } from "./directory.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { Inspection } from "./inspection.ts";
@@ -111,7 +117,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	#lost: TurnkeeperError | null = null;
 	/** Sessions that are about to take their next message. */
 	#taking = new Set<string>();
-	/** Ends of quiet windows, by session key. */
+	/** Quiet windows of lines that could go on but for them, by session key. Without a timer it is over, whatever the clock says. */
 	#quiet = new Map<
 		string,
 		{ readonly until: number; readonly timer: unknown }
@@ -342,7 +348,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 
 	/** Lets the next message in line be taken, as soon as nothing stands against it: a quiet window, or the lack of a slot. */
 	pump(facts: SessionFacts): void {
-		const { sessionKey, queue, quietUntil } = facts;
+		const { sessionKey, queue, quietUntil, activeAt } = facts;
 		const mayTake =
 			this.state === "open" &&
 			this.options.execute !== null &&
@@ -350,21 +356,28 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			!facts.run &&
 			!isDraining(facts) &&
 			queue.length > 0;
-		const quiet = this.#quiet.get(sessionKey);
-		if (quiet && !(mayTake && quiet.until === quietUntil)) {
-			this.clock.clearTimeout(quiet.timer);
+		const known = this.#quiet.get(sessionKey);
+		if (known && !(mayTake && known.until === quietUntil)) {
+			this.clock.clearTimeout(known.timer);
 			this.#quiet.delete(sessionKey);
 		}
-		if (!mayTake || this.#quiet.has(sessionKey)) return;
-		const wait = quietUntil - this.now();
+		// One that failed is tried again after a while.
+		if (!mayTake || this.#taking.has(sessionKey)) return;
+		const quiet = this.#quiet.get(sessionKey);
+		if (quiet && quiet.timer !== null) return;
+		// A clock that stands before what was done already has stepped back: what was left then is left now.
+		const wait = quiet ? 0 : quietUntil - Math.max(this.now(), activeAt);
 		if (wait > 0) {
 			const timer = this.clock.setTimeout(() => {
-				this.#quiet.delete(sessionKey);
+				this.#quiet.set(sessionKey, { until: quietUntil, timer: null });
 				this.#take(sessionKey);
 			}, wait);
 			this.#quiet.set(sessionKey, { until: quietUntil, timer });
-		} else if (this.slots.mayBegin(sessionKey, queue[0]))
-			this.#take(sessionKey);
+			return;
+		}
+		if (quietUntil > this.now())
+			this.#quiet.set(sessionKey, { until: quietUntil, timer: null });
+		if (this.slots.mayBegin(sessionKey, queue[0])) this.#take(sessionKey);
 		else this.slots.queue(sessionKey);
 	}
 
@@ -379,16 +392,20 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			key,
 			{
 				expires: () => this.state === "open",
-				event: (session) => ({
-					type: "take",
-					at: this.now(),
-					grant: this.grant(session.facts),
-				}),
+				event: (session) => {
+					const quiet = this.#quiet.get(key);
+					return {
+						type: "take",
+						at: this.now(),
+						grant: this.grant(session.facts),
+						quietUntil: quiet?.timer === null ? quiet.until : undefined,
+					};
+				},
 				amend: ({ start }) => {
 					if (!start) return;
 					// The run holds its slot before the offer is given back.
 					this.slots.hold(start.run);
-					done();
+					this.slots.answered(key);
 				},
 				committed: done,
 			},
@@ -457,12 +474,16 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		});
 	}
 
-	fellSilent(live: LiveRun): void {
+	fellSilent(live: LiveRun, again: () => void): void {
 		const { ticket } = live;
+		const leaseMs = live.run.leaseMs ?? 0;
+		let isHeard = false;
 		this.keep(ticket.sessionKey, {
 			event: ({ facts }) => {
 				const at = this.now();
-				const error = `no sign of life for ${live.run.leaseMs} ms, which is its lease`;
+				isHeard = silenceLeft(live, leaseMs, at) > 0;
+				if (isHeard) return null;
+				const error = `no sign of life for ${leaseMs} ms, which is its lease`;
 				return {
 					type: "settled",
 					at,
@@ -471,7 +492,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 					end: { at, outcome: "interrupted", error },
 				};
 			},
-			committed: () => {},
+			committed: () => {
+				if (isHeard) again();
+			},
 		});
 	}
 
@@ -496,7 +519,15 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	/** Keeps and publishes the refusal of a report that no session was asked about. */
 	async refuse(refusal: StoredRefusal): Promise<void> {
 		await this.journal.refuse(refusal);
+		this.#logRefusal(refusal);
 		this.projection.refusal(refusalOf(refusal));
+	}
+
+	#logRefusal({ sessionKey, verdict, reason, report, current }: StoredRefusal) {
+		this.options.logger.info(
+			{ sessionKey, verdict, reason, report, current },
+			`a report was ${verdict === "duplicate" || verdict === "unknown" ? `not applied (${verdict})` : verdict}: ${reason}`,
+		);
 	}
 
 	/** The grace period of a run is over. What is attached to it has had the same, and ends before it. */
@@ -523,6 +554,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				at: this.now(),
 				grant: this.grant(facts),
 				ticket: live.ticket,
+				unread: live.unread,
 			}),
 			committed: () => {},
 		});
@@ -570,8 +602,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 				),
 			);
 		else
-			for (const { operation } of turns)
+			for (const { operation, start } of turns) {
+				if (start) this.slots.release(start.run);
 				if (operation.kept) operation.failed(error);
+			}
 	}
 
 	hydrated(session: LiveSession): void {
@@ -583,7 +617,12 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	#settleOrphans({ key, committed }: LiveSession): void {
 		if (!committed) return;
 		for (const run of unsettledRuns(committed)) {
-			if (this.registry.get(run) || run.leaseMs !== null) continue;
+			if (this.registry.get(run)) continue;
+			// Its host may have it after all.
+			if (run.leaseMs !== null && run.stop === null) {
+				this.enter(run).facts = committed;
+				continue;
+			}
 			const ticket = ticketOf(run);
 			this.keep(key, {
 				event: ({ facts }) => {
@@ -650,10 +689,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		for (const turn of turns) {
 			// A stop fires its signal even if its commit fails.
 			for (const { run, stop } of turn.stops) this.#stop(run, stop);
-			if (turn.start) this.slots.release(turn.start.run);
-			// What may hold already must not be made again before that is known.
-			const waits = turn.operation.kept && session.doubt?.turns.includes(turn);
-			if (!waits) turn.operation.failed(error);
+			// What may hold already keeps its slot, and must not be made again before that is known.
+			const isInDoubt = session.doubt?.turns.includes(turn) === true;
+			if (turn.start && !isInDoubt) this.slots.release(turn.start.run);
+			if (!turn.operation.kept || !isInDoubt) turn.operation.failed(error);
 		}
 		// Read again at once: what is live in it must not be out of sight. While the runtime starts, the start itself fails.
 		if (this.isServing)
@@ -670,6 +709,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 		this.journal.stop(error);
 		for (const live of this.registry.all()) live.abort(error);
 		this.registry.clear();
+		this.progress.close();
 		this.giveUp(error);
 		this.options.interrupted();
 	}
@@ -684,6 +724,9 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	/** Nothing that waits will come to pass any more; whoever waits is told. */
 	giveUp(error: TurnkeeperError): void {
 		this.retries.giveUp();
+		for (const { timer } of this.#quiet.values())
+			this.clock.clearTimeout(timer);
+		this.#quiet.clear();
 		for (const { doubt } of this.directory.all())
 			for (const { operation } of doubt?.turns ?? [])
 				if (operation.kept) operation.failed(error);
@@ -697,6 +740,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 	#publish(turn: Turn): void {
 		const { before, after, session } = turn;
 		for (const event of turn.inspection) this.inspection.show(event);
+		for (const refusal of turn.refusals) this.#logRefusal(refusal);
 		if (this.projection.isFollowed) this.#tell(turn);
 		if (after.version === before.version) return;
 		if (!this.projection.shows(session.key)) return;
@@ -781,8 +825,7 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 			if (after.generation !== before.generation)
 				for (const run of before.reservations) {
 					const live = this.registry.get(run);
-					if (live)
-						this.registry.leave(live, after.hidden ? "delete" : "reset");
+					if (live) this.#letGo(live, after.hidden ? "delete" : "reset");
 				}
 			for (const run of turn.runs) this.#leave(run, turn);
 			// What an unreadable row had live is known to the registry alone.
@@ -791,8 +834,10 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 					if (
 						live.ticket.sessionKey === after.sessionKey &&
 						live.ticket.generation < after.generation
-					)
-						this.registry.leave(live, after.hidden ? "delete" : "reset");
+					) {
+						this.#free(live.run);
+						this.#letGo(live, after.hidden ? "delete" : "reset");
+					}
 		}
 		for (const { live, start } of starts) {
 			// It may have settled within the same commit.
@@ -804,22 +849,31 @@ export class Engine<Meta> implements SessionHost, JournalHost, DeadlineHost {
 
 	#leave(run: RunFacts, { after }: Turn): void {
 		if (run.outcome === null) return;
-		this.slots.release(run);
-		this.progress.end(run);
-		this.children.stop(run, this.now() + this.options.graceMs);
+		this.#free(run);
 		const live = this.registry.get(run);
 		if (!live) return;
 		if (run.outcome === "abandoned") this.#tellStraggler(live);
-		void this.disposeScope(live);
 		if (run.generation === after.generation) live.facts = after;
 		// Whoever still works for a run that has settled may stop.
-		this.registry.leave(
+		this.#letGo(
 			live,
 			run.stop?.cause ?? (run.outcome === "interrupted" ? "shutdown" : null),
 		);
 	}
 
-	/** Disposes what is in a run's scope, within the grace period. Null if there is nothing. */
+	/** A run is over: whoever waits for its slot, follows it or is attached to it is told. */
+	#free(run: RunFacts): void {
+		this.slots.release(run);
+		this.progress.end(run);
+		this.children.stop(run, this.now() + this.options.graceMs);
+	}
+
+	#letGo(live: LiveRun, cause: StopCause | null): void {
+		void this.disposeScope(live);
+		this.registry.leave(live, cause);
+	}
+
+	/** Disposes what is in a run's scope, within the grace period. Null if there is nothing, or that was begun before. */
 	disposeScope(live: LiveRun): Promise<void> | null {
 		const disposed = live.dispose();
 		if (!disposed) return null;

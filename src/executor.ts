@@ -90,16 +90,25 @@ export class Executor<Input, Output, Meta> {
 
 	/** Before its end is committed, all that the run has begun comes to an end: children, deliveries, its scope. */
 	async #finish(live: LiveRun, end: End): Promise<void> {
-		const { children } = this.#engine;
 		live.return();
-		if (children.has(live.ticket)) {
+		await this.#rest(live);
+		const disposed = this.#engine.disposeScope(live);
+		if (disposed) {
+			await disposed;
+			// What is disposed may begin something for the last time.
+			await this.#rest(live);
+		}
+		this.#engine.settle(live, end);
+	}
+
+	/** Resolves when nothing that the run has begun is under way. */
+	async #rest(live: LiveRun): Promise<void> {
+		const { children } = this.#engine;
+		while (children.has(live.ticket) || live.pending.size > 0) {
 			children.stop(live.ticket, this.#deadline(live));
 			await children.settled(live.ticket);
+			await Promise.allSettled(live.pending);
 		}
-		while (live.pending.size > 0) await Promise.allSettled(live.pending);
-		const disposed = this.#engine.disposeScope(live);
-		if (disposed) await disposed;
-		this.#engine.settle(live, end);
 	}
 
 	#deadline(live: LiveRun): number {

@@ -49,10 +49,26 @@ export function ask<Meta>(
 	engine: Engine<Meta>,
 	live: LiveRun,
 	event: () => SessionEvent,
+	/** Told before anything that is committed after it. */
+	seen: (turn: Turn) => void = () => {},
 ): Promise<Turn> {
-	return new Promise((committed, failed) => {
-		engine.post(live.ticket.sessionKey, { event, committed, failed });
+	return new Promise((resolve, failed) => {
+		engine.post(live.ticket.sessionKey, {
+			event,
+			committed: (turn) => {
+				seen(turn);
+				resolve(turn);
+			},
+			failed,
+		});
 	});
+}
+
+/** What a run is given to wait for: one that goes its own way must not cost the process its life. */
+function handed<T>(act: () => Promise<T>): Promise<T> {
+	const promise = act();
+	promise.catch(() => {});
+	return promise;
 }
 
 class RunHandle<Meta> implements Run<Meta> {
@@ -85,13 +101,21 @@ class RunHandle<Meta> implements Run<Meta> {
 	progress(value: JsonValue): void {
 		const { engine, live } = this;
 		engine.alive(live);
-		const found = notJson(value, "value");
-		if (found === null) engine.progress.add(live.ticket, copied(value));
-		else
-			engine.options.logger.warn(
-				{ ticket: live.ticket },
-				`progress was dropped: ${found} is not JSON`,
-			);
+		let problem: string;
+		try {
+			const found = notJson(value, "value");
+			if (found === null) {
+				engine.progress.add(live.ticket, copied(value));
+				return;
+			}
+			problem = `${found} is not JSON`;
+		} catch (error) {
+			problem = `value is not JSON (${errorText(error)})`;
+		}
+		engine.options.logger.warn(
+			{ ticket: live.ticket },
+			`progress was dropped: ${problem}`,
+		);
 	}
 
 	usage(tokens: { inputTokens?: number; outputTokens?: number }): void {
@@ -102,85 +126,95 @@ class RunHandle<Meta> implements Run<Meta> {
 		countUsage(this.engine, this.ticket, { inputTokens, outputTokens });
 	}
 
-	async rotate(options: { sessionId?: string } = {}): Promise<RunTicket> {
-		const { engine, live } = this;
-		const given = checkOptionalName(options.sessionId, "sessionId");
-		const { sessionKey, generation, runId } = live.ticket;
-		this.#mustAct();
-		const { reply, after } = await ask(engine, live, () => ({
-			type: "rotate",
-			at: engine.now(),
-			ticket: live.ticket,
-			sessionId:
-				given ?? engine.options.sessionId(sessionKey, generation, "rotate"),
-		}));
-		if (reply?.result === "done" && after.run?.runId === runId)
-			return ticketOf(after.run);
-		throw staleRun(live.ticket);
+	rotate(options: { sessionId?: string } = {}): Promise<RunTicket> {
+		return handed(async () => {
+			const { engine, live } = this;
+			const given = checkOptionalName(options.sessionId, "sessionId");
+			const { sessionKey, generation, runId } = live.ticket;
+			this.#mustAct();
+			const { reply, after } = await ask(engine, live, () => ({
+				type: "rotate",
+				at: engine.now(),
+				ticket: live.ticket,
+				sessionId:
+					given ?? engine.options.sessionId(sessionKey, generation, "rotate"),
+			}));
+			if (reply?.result === "done" && after.run?.runId === runId)
+				return ticketOf(after.run);
+			throw staleRun(live.ticket);
+		});
 	}
 
-	async deliver<T>(
+	deliver<T>(
 		name: string,
 		effect: (context: {
 			signal: AbortSignal;
 			idempotencyKey: string;
 		}) => Promise<T> | T,
 	): Promise<T> {
-		checkName(name, "name");
-		if (typeof effect !== "function")
-			throw invalid(`effect is ${shown(effect)}; it must be a function`);
-		this.#mustAct();
-		return (await deliver(this.engine, this.live, name, effect)) as T;
+		return handed(async () => {
+			checkName(name, "name");
+			if (typeof effect !== "function")
+				throw invalid(`effect is ${shown(effect)}; it must be a function`);
+			this.#mustAct();
+			return (await deliver(this.engine, this.live, name, effect)) as T;
+		});
 	}
 
-	async append(given: JsonValue): Promise<void> {
-		const { engine, live } = this;
-		const entry = checkJson(given, "entry");
-		engine.alive(live);
-		const { reply } = await ask(engine, live, () => ({
-			type: "append",
-			at: engine.now(),
-			ticket: live.ticket,
-			entry,
-		}));
-		if (reply?.result !== "done") throw staleRun(live.ticket);
+	append(given: JsonValue): Promise<void> {
+		return handed(async () => {
+			const { engine, live } = this;
+			const entry = checkJson(given, "entry");
+			engine.alive(live);
+			const { reply } = await ask(engine, live, () => ({
+				type: "append",
+				at: engine.now(),
+				ticket: live.ticket,
+				entry,
+			}));
+			if (reply?.result !== "done") throw staleRun(live.ticket);
+		});
 	}
 
-	async transcript(
+	transcript(
 		query: { limit?: number } = {},
 	): Promise<readonly TranscriptEntry[]> {
-		const { limit = 100 } = checkOptions(query, "query");
-		checkCount(limit, "limit");
-		const { sessionKey, generation, sessionId } = this.ticket;
-		const { items } = await this.engine.store.transcript(sessionKey, {
-			generation,
-			sessionId,
-			limit,
+		return handed(async () => {
+			const { limit = 100 } = checkOptions(query, "query");
+			checkCount(limit, "limit");
+			const { sessionKey, generation, sessionId } = this.ticket;
+			const { items } = await this.engine.store.transcript(sessionKey, {
+				generation,
+				sessionId,
+				limit,
+			});
+			return [...items].reverse();
 		});
-		return [...items].reverse();
 	}
 
-	async waitFor<T extends JsonValue>(
+	waitFor<T extends JsonValue>(
 		name: string,
 		options: { timeoutMs?: number } = {},
 	): Promise<T> {
-		checkName(name, "name");
-		const { timeoutMs } = checkOptions(options);
-		if (timeoutMs !== undefined) checkMs(timeoutMs, "timeoutMs");
-		this.#mustAct();
-		const answer = waitFor(this.engine, this.live, name, timeoutMs ?? null);
-		// An executor that goes its own way must not cost the process its life.
-		answer.catch(() => {});
-		return (await answer) as T;
+		return handed(async () => {
+			checkName(name, "name");
+			const { timeoutMs } = checkOptions(options);
+			if (timeoutMs !== undefined) checkMs(timeoutMs, "timeoutMs");
+			this.#mustAct();
+			const { engine, live } = this;
+			return (await waitFor(engine, live, name, timeoutMs ?? null)) as T;
+		});
 	}
 
-	async spawn(
+	spawn(
 		sessionKey: string,
 		input: JsonValue,
 		options?: { messageId?: string; attached?: boolean },
 	): Promise<SendReceipt> {
-		this.#mustAct();
-		return this.#doors.spawn(this.live, sessionKey, input, options);
+		return handed(async () => {
+			this.#mustAct();
+			return this.#doors.spawn(this.live, sessionKey, input, options);
+		});
 	}
 
 	/** A run that was told to stop begins nothing more. */

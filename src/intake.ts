@@ -31,7 +31,7 @@ import type { Entrance } from "./entrance.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { AdmittedHandle, type Doors, staleRun } from "./handles.ts";
 import { risingId } from "./ids.ts";
-import { unsettledRuns } from "./reader.ts";
+import { lastRow, unsettledRuns } from "./reader.ts";
 import { type Receipts, settledBy } from "./receipts.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
@@ -263,11 +263,31 @@ export class Intake<Input, Output, Meta> {
 					else resolve(this.#receipt(turn, messageId));
 				},
 				failed: (error) => {
-					isUnknown();
+					if (parent?.attached)
+						this.#unlessKept(sessionKey, messageId, isUnknown);
 					reject(error);
 				},
 			});
 		});
+	}
+
+	/** A commit that failed may hold all the same, which is known once the session was read again. */
+	#unlessKept(sessionKey: string, messageId: string, gone: () => void): void {
+		const engine = this.#engine;
+		let kept: StoredMessage | null = null;
+		engine.keep(
+			sessionKey,
+			{
+				prepare: async () => {
+					kept = await engine.store.message(sessionKey, messageId);
+				},
+				event: () => null,
+				committed: () => {
+					if (!kept) gone();
+				},
+			},
+			gone,
+		);
 	}
 
 	/** What a message gets by the runtime's policy; its own mode overrules that of the policy. */
@@ -482,12 +502,7 @@ export class Intake<Input, Output, Meta> {
 
 	/** The row, or of a key that was deleted the one that its last generation ended with. */
 	async #lastRow(turn: Turn): Promise<SessionRow> {
-		const { session, after } = turn;
-		const row = rowAfter(turn);
-		if (row) return row;
-		const { store } = this.#engine;
-		const ended = await store.generation(session.key, after.generation - 1);
-		return ended?.row ?? rowOf(after);
+		return rowAfter(turn) ?? (await lastRow(this.#engine.store, turn.after));
 	}
 
 	/** The same message id again: nothing runs twice, and its end is the end of the first. */

@@ -2,7 +2,7 @@
  * Owns what runs say while they run, for those who follow them. In memory alone: the newest values of a live run, and for a minute those
  * of a run that ended. Never part of the feed or the store.
  */
-import type { JsonValue } from "../machines/json.ts";
+import { frozen, type JsonValue } from "../machines/json.ts";
 import { type RunTicket, ticketId } from "../machines/ticket.ts";
 import type { Clock } from "./clock.ts";
 import type { ProgressItem } from "./runtime.ts";
@@ -75,7 +75,8 @@ export class Progress {
 
 	add(ticket: Identity, value: JsonValue): void {
 		const log = this.#logs.get(ticketId(ticket));
-		if (log?.endedAt === null) log.add(value);
+		// Many may read it, and none may change it for the others.
+		if (log?.endedAt === null) log.add(frozen(value));
 	}
 
 	/** The run settled: those who follow it come to their end. */
@@ -110,9 +111,11 @@ export class Progress {
 		if (!log) return;
 		let next = from;
 		while (!signal?.aborted) {
-			if (next < log.first) {
-				yield { gap: { from: next, to: log.first - 1 } };
-				next = log.first;
+			const { first } = log;
+			if (next < first) {
+				// While a slow reader looks at this, more may go: then that is said too.
+				yield { gap: { from: next, to: first - 1 } };
+				next = first;
 			} else if (next <= log.count) {
 				const value = log.at(next);
 				next += 1;

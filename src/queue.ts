@@ -1,21 +1,23 @@
 /** Owns what a host may see and change of the messages that wait. What was taken is out of its hands, and it is told so. */
 
 import type { SessionEvent } from "../machines/events.ts";
-import type { Message } from "../machines/facts.ts";
+import type { Message, SessionRow } from "../machines/facts.ts";
 import { messageOf } from "../machines/line.ts";
 import {
 	checkJson,
 	checkName,
 	checkOptions,
 	checkSchema,
+	copied,
 	invalid,
 } from "./arguments.ts";
 import { refused } from "./commands.ts";
 import type { Config } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
+import { lastRow } from "./reader.ts";
 import type { Answer } from "./runtime.ts";
-import { rowAfter } from "./turn.ts";
+import { rowAfter, type Turn } from "./turn.ts";
 
 export class Queue<Input, Output, Meta> {
 	readonly #engine: Engine<Meta>;
@@ -40,9 +42,11 @@ export class Queue<Input, Output, Meta> {
 			engine.directory.find(sessionKey)?.committed?.queue ??
 			(await engine.store.load(sessionKey))?.queue ??
 			[];
-		return queue.map(
-			messageOf,
-		) as readonly unknown[] as readonly Message<Input>[];
+		// Copies: what is done to them is not done to what was accepted.
+		return queue.map((message) => ({
+			...messageOf(message),
+			input: copied(message.input) as Input,
+		}));
 	}
 
 	async update(
@@ -85,6 +89,11 @@ export class Queue<Input, Output, Meta> {
 		});
 	}
 
+	/** What a delete kept in line may be changed too. */
+	async #rowOf(turn: Turn): Promise<SessionRow> {
+		return rowAfter(turn) ?? (await lastRow(this.#engine.store, turn.after));
+	}
+
 	async #change(
 		sessionKey: string,
 		messageId: string,
@@ -108,7 +117,9 @@ export class Queue<Input, Output, Meta> {
 				committed: (turn) => {
 					const row = rowAfter(turn) as never;
 					if (turn.reply?.result === "done")
-						resolve({ result: "done", row, report: null });
+						void this.#rowOf(turn).then((shown) =>
+							resolve({ result: "done", row: shown as never, report: null }),
+						);
 					else if (turn.reply?.result === "nothing" && isGone)
 						resolve({ result: "stale", row, mismatch: "messageId" });
 					else resolve(refused(turn));

@@ -53,6 +53,18 @@ export async function readRow<Meta>(
 	return loaded && !loaded.facts.hidden ? rowOf<Meta>(loaded.facts) : null;
 }
 
+/** Of a key that was deleted: the row that its last generation ended with. No answer depends on whether it can be read. */
+export async function lastRow(
+	store: StoreReader,
+	facts: SessionFacts,
+): Promise<SessionRow> {
+	const { sessionKey, generation } = facts;
+	const ended = await store
+		.generation(sessionKey, generation - 1)
+		.catch(() => null);
+	return ended?.row ?? rowOf(facts);
+}
+
 export async function readList<Meta>(
 	store: StoreReader,
 	given?: ListQuery,

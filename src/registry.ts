@@ -40,6 +40,8 @@ export class LiveRun {
 	deadline = Number.POSITIVE_INFINITY;
 	/** Its times run. */
 	isEntered = false;
+	/** It has waited, and has no slot yet to go on. */
+	isHeldUp = false;
 	/** Its executor came to its end: it takes no further message. */
 	isReturned = false;
 	/** What it has been given to work on. */
@@ -53,7 +55,7 @@ export class LiveRun {
 	#reason: Error | null = null;
 	#owned: Set<Owned> | null = null;
 	#scope: AsyncDisposableStack | null = null;
-	#disposed: Promise<void> | null = null;
+	#isDisposed = false;
 	#isReleased = false;
 	/** Made when somebody asks: most runs never look at their signal. */
 	#controller: AbortController | null = null;
@@ -75,6 +77,13 @@ export class LiveRun {
 			for (const one of [...this.#owned]) one.see?.(run, facts);
 	}
 
+	/** It waits for its slot, after an answer. */
+	holdUp(isHeldUp: boolean): void {
+		this.isHeldUp = isHeldUp;
+		for (const one of [...(this.#owned ?? [])])
+			if (this.facts) one.see?.(this.run, this.facts);
+	}
+
 	/** Ties something to this run: it is stopped and released with it, at once if that has been. */
 	own(thing: Owned): void {
 		if (this.#reason) thing.stop?.(this.#reason);
@@ -90,12 +99,7 @@ export class LiveRun {
 		this.#owned?.delete(thing);
 	}
 
-	/** Whether it is over, or out of this process's hands. */
-	get isReleased(): boolean {
-		return this.#isReleased;
-	}
-
-	/** Ends what it owns in this process. What is in its scope is disposed, exactly once, whoever asks. */
+	/** Ends what it owns in this process. */
 	release(): void {
 		if (this.#isReleased) return;
 		this.#isReleased = true;
@@ -118,11 +122,11 @@ export class LiveRun {
 		return this.#scope;
 	}
 
-	/** Null if nothing was ever put into its scope. */
+	/** Null if nobody has looked at its scope, or it was disposed before. */
 	dispose(): Promise<void> | null {
-		if (!this.#scope) return null;
-		this.#disposed ??= this.#scope.disposeAsync();
-		return this.#disposed;
+		if (!this.#scope || this.#isDisposed) return null;
+		this.#isDisposed = true;
+		return this.#scope.disposeAsync();
 	}
 
 	get signal(): AbortSignal {
@@ -135,6 +139,11 @@ export class LiveRun {
 
 	get isAborted(): boolean {
 		return this.#reason !== null;
+	}
+
+	/** It is over, or out of this process's hands. */
+	get isReleased(): boolean {
+		return this.#isReleased;
 	}
 
 	/** Once; the first reason stays. */

@@ -61,20 +61,25 @@ export class Retention {
 		if (this.#isOver || this.#round) return;
 		this.#clock.clearTimeout(this.#timer);
 		this.#timer = this.#clock.setTimeout(() => {
-			this.#round = this.#erase().finally(() => {
+			this.#round = this.#erase().then((isDone) => {
 				this.#round = null;
-				this.#later(this.#grown.size > 0 ? betweenBatchesMs : roundEveryMs);
+				const soon = isDone && this.#grown.size > 0;
+				this.#later(soon ? betweenBatchesMs : roundEveryMs);
 			});
 		}, ms);
 		// Old records alone are no reason for the process to stay.
 		(this.#timer as { unref?: () => void } | null)?.unref?.();
 	}
 
-	async #erase(): Promise<void> {
+	/** False: it is to be tried again with the next round. */
+	async #erase(): Promise<boolean> {
+		const grown = this.#grown;
+		this.#grown = new Map();
 		try {
-			for (const rule of this.#rules()) await this.#apply(rule);
+			for (const rule of this.#rules(grown)) await this.#apply(rule);
+			return true;
 		} catch (cause) {
-			this.#grown.clear();
+			this.#grown = new Map([...grown, ...this.#grown]);
 			this.#trouble(
 				cause instanceof TurnkeeperError
 					? cause
@@ -84,17 +89,16 @@ export class Retention {
 							{ cause },
 						),
 			);
+			return false;
 		}
 	}
 
-	#rules(): PruneRule[] {
+	#rules(grown: ReadonlyMap<string, number>): PruneRule[] {
 		const { generationsPerKey, maxAgeMs, refusals, messageIdsMs } =
 			this.#limits;
 		const now = this.#clock.now();
-		const grown = [...this.#grown];
-		this.#grown.clear();
 		return [
-			...grown.map(([sessionKey, generation]) => ({
+			...[...grown].map(([sessionKey, generation]) => ({
 				of: "generations" as const,
 				sessionKey,
 				before: generation - (generationsPerKey ?? 0),
@@ -110,7 +114,7 @@ export class Retention {
 	async #apply(rule: PruneRule): Promise<void> {
 		while (!this.#isOver) {
 			const { more } = await this.#store.prune(rule, batchSize);
-			if (!more) return;
+			if (!more || this.#isOver) return;
 			await new Promise<void>((next) => {
 				this.#goOn = next;
 				this.#clock.setTimeout(next, betweenBatchesMs);

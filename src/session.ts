@@ -215,7 +215,7 @@ export class LiveSession {
 		} catch (error) {
 			if (!(heals && error instanceof UnreadableSession)) throw error;
 			// What its columns tell is enough to end that generation; the raw row goes into its archive.
-			const { generation, version, raw, queue, lost } = error.row;
+			const { generation, version, raw, queue, lost, entries } = error.row;
 			const facts = {
 				...unusedFacts(this.key),
 				generation,
@@ -223,6 +223,7 @@ export class LiveSession {
 				hidden: false,
 				queue,
 				arrivals: queue.reduce((most, { seq }) => Math.max(most, seq), 0),
+				entries,
 				meta: { unreadable: raw },
 			};
 			return { facts, lost };

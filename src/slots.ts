@@ -12,7 +12,8 @@ export class Slots {
 	readonly #offer: (sessionKey: string) => void;
 	/** Runs that execute, and sessions that were offered a slot and have not answered. */
 	#held = new Set<string>();
-	#returning: { id: string; go: () => void }[] = [];
+	/** Runs that have waited and are to go on, the first one first. */
+	#returning = new Map<string, PromiseWithResolvers<void>>();
 	#line = new Set<string>();
 
 	constructor(most: number, offer: (sessionKey: string) => void) {
@@ -32,9 +33,7 @@ export class Slots {
 		if (this.#most === Number.POSITIVE_INFINITY) return true;
 		if (next?.parent?.attached) return true;
 		if (this.#held.has(offered(sessionKey))) return true;
-		return (
-			this.#isFree && this.#line.size === 0 && this.#returning.length === 0
-		);
+		return this.#isFree && this.#line.size === 0 && this.#returning.size === 0;
 	}
 
 	/** A session waits for a slot. */
@@ -43,10 +42,18 @@ export class Slots {
 		this.#next();
 	}
 
-	/** A run was decided on. Those that share another's slot need none. */
+	/** Those that share another's slot need none, and what the host drives is its own affair. */
+	#counts(run: RunFacts): boolean {
+		return (
+			this.#most !== Number.POSITIVE_INFINITY &&
+			run.driver === "managed" &&
+			run.ancestors.length === 0
+		);
+	}
+
+	/** A run was decided on. */
 	hold(run: RunFacts): void {
-		if (this.#most === Number.POSITIVE_INFINITY) return;
-		if (run.ancestors.length === 0) this.#held.add(ticketId(run));
+		if (this.#counts(run)) this.#held.add(ticketId(run));
 	}
 
 	/** The session has answered its offer, whether it began a run or not. */
@@ -58,32 +65,36 @@ export class Slots {
 	/** A run settled, waits, or was never begun. */
 	release(run: RunFacts): void {
 		if (this.#most === Number.POSITIVE_INFINITY) return;
-		const id = ticketId(run);
-		this.#returning = this.#returning.filter((one) => {
-			if (one.id === id) one.go();
-			return one.id !== id;
-		});
-		if (this.#held.delete(id)) this.#next();
+		this.stay(run);
+		if (this.#held.delete(ticketId(run))) this.#next();
 	}
 
-	/** Resolves when a run that has waited may go on. */
+	/** Resolves when a run that has waited may go on; undefined if it may at once. */
 	rejoin(run: RunFacts): Promise<void> | undefined {
-		if (this.#most === Number.POSITIVE_INFINITY || run.ancestors.length > 0)
-			return undefined;
+		if (!this.#counts(run)) return undefined;
 		const id = ticketId(run);
 		if (this.#held.has(id)) return undefined;
-		const { promise, resolve } = Promise.withResolvers<void>();
-		this.#returning.push({ id, go: resolve });
+		const place = this.#returning.get(id) ?? Promise.withResolvers<void>();
+		this.#returning.set(id, place);
 		this.#next();
-		return promise;
+		return this.#held.has(id) ? undefined : place.promise;
+	}
+
+	/** A run that was to come back does not. */
+	stay(run: RunFacts): void {
+		const id = ticketId(run);
+		this.#returning.get(id)?.resolve();
+		this.#returning.delete(id);
 	}
 
 	#next(): void {
 		while (this.#isFree) {
-			const back = this.#returning.shift();
+			const [back] = this.#returning;
 			if (back) {
-				this.#held.add(back.id);
-				back.go();
+				const [id, { resolve }] = back;
+				this.#returning.delete(id);
+				this.#held.add(id);
+				resolve();
 				continue;
 			}
 			const [key] = this.#line;

@@ -2,7 +2,11 @@
  * Owns the messages that steer a run while it runs: each is handed over by a commit before its executor sees it, and none once the run was
  * told to stop or its executor has returned. What is left stays in line.
  */
-import type { Message, SessionFacts } from "../machines/facts.ts";
+import type {
+	Message,
+	QueuedMessage,
+	SessionFacts,
+} from "../machines/facts.ts";
 import { messageOf } from "../machines/line.ts";
 import type { RunFacts } from "../machines/run.ts";
 import type { Engine } from "./engine.ts";
@@ -60,7 +64,7 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 					this.#wake = resolve;
 				});
 				const message = await this.#pull();
-				if (message) return { done: false, value: await this.#open(message) };
+				if (message) return { done: false, value: message };
 				if (!this.#isOver) await woken;
 			}
 			return { done: true, value: undefined };
@@ -70,7 +74,7 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 	}
 
 	/** Takes the next message for this run, if there is one. */
-	#pull(): Promise<Message | null> {
+	#pull(): Promise<Message<Input> | null> {
 		const engine = this.#engine;
 		const live = this.#live;
 		const { sessionKey } = live.ticket;
@@ -83,27 +87,42 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 				amend: ({ reply }) => {
 					// Until its executor has it in hand, it goes back into line if the run ends.
 					if (reply?.result === "pulled")
-						live.unread = [...without(live.unread, reply), reply.message];
+						live.unread = [
+							...without(live.unread, reply.message),
+							reply.message,
+						];
 				},
-				committed: ({ reply }) => {
-					if (reply?.result !== "pulled" || live.isReturned) {
-						resolve(null);
-						return;
-					}
-					live.unread = without(live.unread, reply);
-					live.messages = [...live.messages, reply.message];
-					resolve(messageOf(reply.message));
-				},
+				committed: ({ reply }) =>
+					resolve(
+						reply?.result === "pulled" ? this.#hand(reply.message) : null,
+					),
 				// The session is read again, and whoever waits is woken by that.
 				failed: () => resolve(null),
 			});
 		});
 	}
+
+	/** Null if the run came to its end or was told to stop before it has it in hand. */
+	async #hand(taken: QueuedMessage): Promise<Message<Input> | null> {
+		const live = this.#live;
+		if (this.#isOver) return null;
+		try {
+			const opened = this.#open(messageOf(taken));
+			const message = opened instanceof Promise ? await opened : opened;
+			return this.#isOver ? null : message;
+		} finally {
+			// One that its schema refuses was looked at, too.
+			if (!this.#isOver) {
+				live.unread = without(live.unread, taken);
+				live.messages = [...live.messages, taken];
+			}
+		}
+	}
 }
 
 function without(
-	messages: LiveRun["unread"],
-	{ message }: { readonly message: LiveRun["unread"][number] },
-): LiveRun["unread"] {
-	return messages.filter(({ messageId }) => messageId !== message.messageId);
+	messages: readonly QueuedMessage[],
+	taken: QueuedMessage,
+): readonly QueuedMessage[] {
+	return messages.filter(({ messageId }) => messageId !== taken.messageId);
 }

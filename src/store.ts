@@ -63,7 +63,7 @@ export interface SessionWrite {
 	readonly generations: readonly ArchivedGeneration[];
 	/** Written again by (key, message id). */
 	readonly messages: readonly StoredMessage[];
-	/** New entries of the transcript; written again by (key, seq). */
+	/** New entries of the transcript. One that is not newer than the newest of its generation is there already, and stays as it is. */
 	readonly entries: readonly StoredEntry[];
 	/** After the entries: runs whose entries, those of the batch among them, are hidden from now on. */
 	readonly hides: readonly HiddenRun[];
@@ -128,6 +128,8 @@ export interface UnreadableRow {
 	readonly queue: readonly QueuedMessage[];
 	/** Those that wait and cannot be read either, as the batch that resets the session may write them: removed, without input. */
 	readonly lost: readonly StoredMessage[];
+	/** The number of its newest transcript entry; 0 if there is none. */
+	readonly entries: number;
 }
 
 /** STORE_CORRUPT about one key. Such a session can still be reset. */
@@ -201,7 +203,7 @@ export interface StoreReader extends AsyncDisposable {
 		sessionKey: string,
 		query: PageQuery & { readonly generation?: number | undefined },
 	): Promise<Page<RunFacts>>;
-	/** Entries that are not hidden, by `seq`. */
+	/** Entries that are not hidden: newest generation first, and in each by `seq`, newest first. */
 	transcript(
 		sessionKey: string,
 		query: TranscriptQuery,

@@ -1,6 +1,6 @@
 /** Owns how a run suspends until somebody answers: the wait is committed before anybody can answer it, and ends with the run. */
 import type { JsonValue } from "../machines/json.ts";
-import type { RunFacts } from "../machines/run.ts";
+import { openWaits, type RunFacts } from "../machines/run.ts";
 import { copied, shown } from "./arguments.ts";
 import type { Engine } from "./engine.ts";
 import { TurnkeeperError } from "./errors.ts";
@@ -13,66 +13,94 @@ export async function waitFor<Meta>(
 	name: string,
 	timeoutMs: number | null,
 ): Promise<JsonValue> {
-	if (live.isAborted) throw staleRun(live.ticket);
 	const { clock } = engine;
 	const answer = Promise.withResolvers<JsonValue>();
+	const stopped = Promise.withResolvers<never>();
 	// An executor may be past caring when its run is told to stop.
 	answer.promise.catch(() => {});
+	stopped.promise.catch(() => {});
+	let isOpen = false;
 	const owned = {
-		see: ({ answers }: RunFacts) => {
+		see: ({ answers, waits }: RunFacts) => {
 			const given = answers.find((one) => one.name === name);
 			if (given) answer.resolve(given.value);
+			// Given up, by whoever waits for that name.
+			else if (isOpen && !waits.some((one) => one.name === name))
+				answer.reject(timedOut(live, name));
 		},
-		stop: answer.reject,
-		release: () => answer.reject(staleRun(live.ticket)),
+		stop: stopped.reject,
+		release: () => stopped.reject(staleRun(live.ticket)),
 	};
 	live.own(owned);
 	let timer: unknown = null;
 	try {
-		const { reply, after } = await ask(engine, live, () => ({
-			type: "wait",
-			at: engine.now(),
-			ticket: live.ticket,
-			name,
-			deadline: timeoutMs === null ? null : engine.now() + timeoutMs,
-		}));
+		const { reply, after } = await ask(
+			engine,
+			live,
+			() => ({
+				type: "wait",
+				at: engine.now(),
+				ticket: live.ticket,
+				name,
+				deadline: timeoutMs === null ? null : engine.now() + timeoutMs,
+			}),
+			({ reply }) => {
+				isOpen = reply?.result === "done";
+			},
+		);
 		if (reply?.result === "known") return copied(reply.value);
 		if (reply?.result !== "done") throw staleRun(live.ticket);
 		const wait = after.run?.waits.find((one) => one.name === name);
 		const deadline = wait?.deadline ?? null;
-		if (deadline !== null)
-			timer = clock.setTimeout(
-				() => giveUp(engine, live, name, answer.reject),
-				Math.max(0, deadline - clock.now()),
-			);
-		const value = copied(await answer.promise);
-		// It may have come to its end in the commit that answered it.
-		if (!live.isReleased) await engine.slots.rejoin(live.run);
-		return value;
+		// A timer may be over long before a deadline that is weeks away.
+		const look = (end: number) => {
+			const left = end - clock.now();
+			if (left > 0) timer = clock.setTimeout(() => look(end), left);
+			else giveUp(engine, live, name);
+		};
+		if (deadline !== null) look(deadline);
+		try {
+			return copied(await Promise.race([answer.promise, stopped.promise]));
+		} finally {
+			await goOn(engine, live, stopped.promise);
+		}
 	} finally {
 		clock.clearTimeout(timer);
 		live.disown(owned);
 	}
 }
 
-/** The time of a wait is over, unless an answer was committed before. */
-function giveUp<Meta>(
+/** Answered or given up, a run goes on once it has a slot again; at once if it waits for something else too, or is told to stop. */
+async function goOn<Meta>(
 	engine: Engine<Meta>,
 	live: LiveRun,
-	name: string,
-	reject: (error: TurnkeeperError) => void,
-): void {
+	over: Promise<never>,
+): Promise<void> {
+	if (live.isAborted || live.isReleased) return;
+	if (openWaits(live.run).length > 0) return;
+	const back = engine.slots.rejoin(live.run);
+	if (!back) return;
+	live.holdUp(true);
+	try {
+		await Promise.race([back, over]);
+	} finally {
+		engine.slots.stay(live.run);
+		live.holdUp(false);
+	}
+}
+
+/** The time of a wait is over, unless an answer was committed before. */
+function giveUp<Meta>(engine: Engine<Meta>, live: LiveRun, name: string): void {
 	const { ticket } = live;
 	engine.keep(ticket.sessionKey, {
 		event: () => ({ type: "unwait", at: engine.now(), ticket, name }),
-		committed: ({ reply }) => {
-			if (reply?.result !== "done") return;
-			reject(
-				new TurnkeeperError(
-					"WAIT_TIMEOUT",
-					`run ${shown(ticket.runId)} of session ${shown(ticket.sessionKey)} got no answer to ${shown(name)} in time; resume answers it`,
-				),
-			);
-		},
+		committed: () => {},
 	});
+}
+
+function timedOut({ ticket }: LiveRun, name: string): TurnkeeperError {
+	return new TurnkeeperError(
+		"WAIT_TIMEOUT",
+		`run ${shown(ticket.runId)} of session ${shown(ticket.sessionKey)} got no answer to ${shown(name)} in time; resume answers it`,
+	);
 }

@@ -16,7 +16,14 @@ import { paint, print, printJson } from "./output.ts";
 import { openReader } from "./store-file.ts";
 import { table } from "./table.ts";
 
-const statuses = ["idle", "running", "resetting", "ended", "failed"] as const;
+const statuses = [
+	"idle",
+	"running",
+	"waiting",
+	"resetting",
+	"ended",
+	"failed",
+] as const;
 const largestPage = 1000;
 
 const help = `usage: turnkeeper sessions list [--status STATUS] [--prefix PREFIX] [--limit N] --db FILE [--json]

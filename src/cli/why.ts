@@ -155,7 +155,7 @@ function tell(story: Story): string[] {
 			const where =
 				generation === facts.generation
 					? ""
-					: ` in generation ${generation}, kept by a reset`;
+					: ` in generation ${generation}, kept since`;
 			sentences.push(
 				`  Message ${shortId(messageId)}, accepted ${when(acceptedAt)}${where}.`,
 			);
@@ -172,11 +172,14 @@ function headline(facts: RowFacts, ended: EndedGeneration | undefined): string {
 			? `Session ${key} was deleted ${when(ended.endedAt)}; ${next}.`
 			: `Session ${key} was deleted and its history erased; ${next}.`;
 	}
-	const { status, activeRun, lastError, draining, queued } = rowOf(facts);
+	const { status, activeRun, waits, lastError, draining, queued } =
+		rowOf(facts);
 	const parts = [
 		`Session ${key} is ${status} in generation ${facts.generation}`,
 	];
 	if (activeRun) parts.push(`run ${shortId(activeRun.runId)} is live`);
+	if (waits.length > 0)
+		parts.push(`it waits for an answer to ${waits.map(shown).join(", ")}`);
 	if (lastError !== null)
 		parts.push(`its last run failed with ${shown(lastError)}`);
 	if (draining > 0)
@@ -190,15 +193,32 @@ function headline(facts: RowFacts, ended: EndedGeneration | undefined): string {
 function generationEnded(ended: EndedGeneration): string {
 	const ids = ended.sessionIds.map(shortId).join(", then ");
 	const reason = ended.reason === null ? "" : ` (${ended.reason})`;
-	return `Generation ${ended.generation} (session ${ids}) was ended by a ${ended.endedBy}${reason} ${when(ended.endedAt)}.`;
+	return `Generation ${ended.generation} (session ${ids}) was ended by ${enders[ended.endedBy]}${reason} ${when(ended.endedAt)}.`;
 }
+
+const enders = {
+	reset: "a reset",
+	expiry: "its expiry",
+	delete: "a delete",
+} as const satisfies Record<EndedGeneration["endedBy"], string>;
+
+const stops = {
+	reset: "by reset",
+	expiry: "by expiry",
+	delete: "by delete",
+	abort: "by abort",
+	interrupt: "by a newer message",
+	timeout: "by its time-out",
+	shutdown: "by shutdown",
+	parent: "with its parent",
+} as const satisfies Record<NonNullable<RunRecord["stoppedBy"]>, string>;
 
 const ends = {
 	completed: "completed",
 	failed: "failed",
 	aborted: "was aborted",
 	timeout: "timed out",
-	interrupted: "was interrupted, because its host closed or died,",
+	interrupted: "was interrupted, because its host closed, died or fell silent,",
 	abandoned: "was abandoned, because it had not settled in its grace period,",
 } as const satisfies Record<NonNullable<RunRecord["outcome"]>, string>;
 
@@ -220,7 +240,11 @@ function runSentence(
 				? "was accepted and has not started"
 				: "was accepted and never started",
 		);
-	if (stoppedBy !== null) parts.push(`was told to stop by ${stoppedBy}`);
+	if (run.parent !== null)
+		parts.push(
+			`was spawned by run ${shortId(run.parent.runId)} of session ${JSON.stringify(run.parent.sessionKey)}`,
+		);
+	if (stoppedBy !== null) parts.push(`was told to stop ${stops[stoppedBy]}`);
 	if (outcome === null) {
 		if (startedAt !== null || stoppedBy !== null) parts.push("has not settled");
 	} else {
@@ -240,6 +264,13 @@ function usageOf({ inputTokens, outputTokens }: RunRecord): string {
 		: ` (${inputTokens} tokens in, ${outputTokens} out)`;
 }
 
+const reports = {
+	start: "a start",
+	progress: "progress",
+	end: "an end",
+	error: "an error",
+} as const satisfies Record<Refusal["report"]["phase"], string>;
+
 const fates = {
 	archived: "came late",
 	duplicate: "was a duplicate",
@@ -254,8 +285,8 @@ function refusalSentence({ at, verdict, reason, report }: Refusal): string {
 		runId?: unknown;
 	};
 	const what =
-		phase === "start" || phase === "end" || phase === "error"
-			? `${phase === "start" ? "a" : "an"} ${phase}`
+		typeof phase === "string" && Object.hasOwn(reports, phase)
+			? reports[phase as keyof typeof reports]
 			: "a malformed report";
 	if (typeof runId !== "string")
 		return `${when(at)}: ${what} ${fates[verdict]}: ${reason}.`;

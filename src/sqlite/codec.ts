@@ -369,7 +369,7 @@ const session = record<RowFacts>({
 	entries: added(number, 0),
 	activeAt: added(number, like("updatedAt")),
 	quietUntil: added(number, 0),
-	retry: added(nullable(run), null),
+	retries: added(list(run), none),
 	closing: added(
 		list(record<ClosingGeneration>({ generation: number, deadline: number })),
 		none,

@@ -125,7 +125,15 @@ export class SqliteReader implements StoreReader {
 			}
 			const { generation, version, body: raw } = row;
 			throw new UnreadableSession(
-				{ sessionKey, generation, version, raw, queue, lost },
+				{
+					sessionKey,
+					generation,
+					version,
+					raw,
+					queue,
+					lost,
+					entries: this.#newestEntry(row.id),
+				},
 				damage,
 			);
 		});
@@ -431,6 +439,19 @@ export class SqliteReader implements StoreReader {
 					}),
 				),
 		);
+	}
+
+	#newestEntry(session: number): number {
+		const found = this.#one<{ seq: number | null }>(
+			`SELECT max(seq) AS seq FROM transcript WHERE id IN (
+				SELECT last_entry FROM sessions WHERE id = ?
+				UNION ALL
+				SELECT last_entry FROM generations WHERE session = ?
+			)`,
+			session,
+			session,
+		);
+		return found?.seq ?? 0;
 	}
 
 	#runAt(id: number): RunRecord | undefined {

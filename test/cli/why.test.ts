@@ -120,7 +120,7 @@ describe("turnkeeper why", () => {
 			"Generation 2 (session s2) is the current one.",
 			"  No run yet.",
 			"2 messages wait for a run:",
-			"  Message m2, accepted 2026-01-01 00:00:00.000Z in generation 1, kept by a reset.",
+			"  Message m2, accepted 2026-01-01 00:00:00.000Z in generation 1, kept since.",
 			"  Message m3, accepted 2026-01-01 00:00:00.000Z.",
 		]);
 		expect(await why(file, "other")).toEqual([
@@ -147,7 +147,7 @@ describe("turnkeeper why", () => {
 		);
 		expect(told).toContain("Run r2 was accepted and never started.");
 		expect(told).toContain(
-			"was interrupted, because its host closed or died, after 0 ms.",
+			"was interrupted, because its host closed, died or fell silent, after 0 ms.",
 		);
 	});
 

@@ -2,7 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { createSessionRuntime } from "turnkeeper";
+import {
+	createSessionRuntime,
+	type JsonValue,
+	type RuntimeOptions,
+} from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { silent } from "../support/host.ts";
@@ -33,7 +37,10 @@ async function killedAt(
 	return said;
 }
 
-async function successor(file: string) {
+async function successor(
+	file: string,
+	options: Partial<RuntimeOptions<string, string, JsonValue>> = {},
+) {
 	const taken: string[] = [];
 	const runtime = createSessionRuntime<string, string>({
 		store: sqliteStore(file, { lockTimeoutMs: 5000 }),
@@ -42,6 +49,7 @@ async function successor(file: string) {
 			taken.push(`${run.ticket.sessionKey}/${run.messages[0]?.messageId}`);
 			return "done";
 		},
+		...options,
 	});
 	onTestFinished(() => runtime.close());
 	return { runtime: await runtime.start(), taken };
@@ -67,6 +75,39 @@ describe("kill -9", () => {
 			{ outcome: "completed", messageIds: ["m2"] },
 			{ outcome: "interrupted", messageIds: ["m1"] },
 		]);
+	});
+
+	test("during a run, with recovery by retry: the same run again, before what waits", async () => {
+		const file = temporaryFile();
+		await killedAt(file, "run", (line) => line === "accepted m2 queued");
+		const { runtime, taken } = await successor(file, {
+			recovery: { mode: "retry", maxAttempts: 2 },
+		});
+		await runtime.whenIdle();
+		expect(taken).toEqual(["k/m1", "k/m2"]);
+		const [second, again, dead] = (await runtime.runs("k")).items;
+		expect([second, again, dead]).toMatchObject([
+			{ attempt: 1, outcome: "completed", messageIds: ["m2"] },
+			{ attempt: 2, outcome: "completed", messageIds: ["m1"] },
+			{ attempt: 1, outcome: "interrupted", messageIds: ["m1"] },
+		]);
+		expect(again?.runId).toBe(dead?.runId);
+	});
+
+	test("during a host-driven run with a lease: it lives on, and ends by its report", async () => {
+		const file = temporaryFile();
+		await killedAt(file, "lease", (line) => line === "admitted R");
+		const { runtime, taken } = await successor(file);
+		expect(await runtime.get("leased")).toMatchObject({
+			status: "running",
+			activeRun: { runId: "R", attempt: 1 },
+		});
+		expect(await runtime.report({ runId: "R", phase: "end" })).toMatchObject({
+			verdict: "applied",
+			row: { lastOutcome: "completed" },
+		});
+		await runtime.whenIdle();
+		expect(taken).not.toContain("k/m1");
 	});
 
 	test("during a reset: the new generation stands, the old run is settled, the line goes on in it", async () => {

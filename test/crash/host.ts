@@ -1,6 +1,6 @@
 /**
  * A host that is meant to be killed: serves one SQLite file, says on standard output how far it is, a line each, and never ends by
- * itself. `node host.ts FILE SCENE`, SCENE one of run, reset, accept.
+ * itself. `node host.ts FILE SCENE`, SCENE one of run, reset, accept, lease.
  */
 import { createSessionRuntime } from "../../src/index.ts";
 import { sqliteStore } from "../../src/sqlite.ts";
@@ -31,6 +31,10 @@ if (scene === "reset") {
 	void runtime.reset("k", { sessionId: "fresh" });
 	await runtime.until("k", (row) => row?.status === "resetting");
 	say("resetting");
+}
+if (scene === "lease") {
+	await runtime.admit("leased", { runId: "R", leaseMs: 3_600_000 });
+	say("admitted R");
 }
 if (scene === "accept") {
 	// The row is published after the commit and before the executor begins: that is the moment.

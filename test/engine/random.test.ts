@@ -161,8 +161,10 @@ async function play(seed: number, store: FaultyStore): Promise<void> {
 		for (const run of (await runtime.runs(key, { limit: 1000 })).items) {
 			if (run.startedAt !== null && run.outcome === null)
 				expect(run.generation).toBeLessThan(row?.generation ?? Infinity);
-			for (const messageId of run.messageIds)
-				taken.set(`${key}/${messageId}`, (taken.get(messageId) ?? 0) + 1);
+			for (const messageId of run.messageIds) {
+				const id = `${key}/${messageId}`;
+				taken.set(id, (taken.get(id) ?? 0) + 1);
+			}
 		}
 		for (const ended of (await runtime.archive(key)).items)
 			expect(ended.row.hasActiveRun).toBe(false);

@@ -37,6 +37,34 @@ const damages: Record<string, string> = {
 
 for (const [name, sql] of Object.entries(damages))
 	describe(`a session with ${name} in its row`, () => {
+		test("is healed by a message that comes with a reset, and stands first", async () => {
+			const host = await startScripted(sqliteStore(await damaged(sql)));
+			await turns();
+			// `fine` went on by itself.
+			expect(host.scripted.runs).toHaveLength(1);
+			const sent = await host.runtime.send("broken", "new", { reset: true });
+			expect(sent).toMatchObject({
+				disposition: "started",
+				ticket: { generation: 2 },
+			});
+			expect(host.scripted.last.run.messages).toMatchObject([{ input: "new" }]);
+		});
+
+		test("is not healed by one whose expectation it does not meet", async () => {
+			const host = await startScripted(sqliteStore(await damaged(sql)));
+			expect(
+				await codeOf(
+					host.runtime.send("broken", "new", {
+						reset: true,
+						expect: { generation: 9 },
+					}),
+				),
+			).toBe("STORE_CORRUPT");
+			expect(await codeOf(host.runtime.send("broken", "x"))).toBe(
+				"STORE_CORRUPT",
+			);
+		});
+
 		test("does not keep the runtime from starting, nor the others from going on", async () => {
 			const file = await damaged(sql);
 			const clock = new VirtualClock();
@@ -131,3 +159,29 @@ for (const [name, sql] of Object.entries(damages))
 			}
 		});
 	});
+
+test("the transcript of a session that was healed is numbered on from where it stood", async () => {
+	const file = temporaryFile();
+	const store = sqliteStore(file);
+	const before = await startScripted(store);
+	const { settled } = await before.runtime.send("k", "hello");
+	for (const entry of ["one", "two"])
+		await before.scripted.last.run.append(entry);
+	before.scripted.last.end();
+	await settled;
+	await close(before);
+	const db = new DatabaseSync(file);
+	db.exec("UPDATE sessions SET body = 'rubbish'");
+	db.close();
+	const { runtime, scripted } = await startScripted(store);
+	await runtime.reset("k");
+	await runtime.send("k", "hello again");
+	await scripted.last.run.append("three");
+	expect(
+		(await runtime.transcript("k")).items.map(({ seq, entry }) => [seq, entry]),
+	).toEqual([
+		[3, "three"],
+		[2, "two"],
+		[1, "one"],
+	]);
+});

@@ -43,6 +43,7 @@ function unreadable(inner: SessionStore, key: string): SessionStore {
 									raw: "rubbish",
 									queue: loaded.queue,
 									lost: [],
+									entries: 0,
 								},
 								new SyntaxError("rubbish"),
 							);

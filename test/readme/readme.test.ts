@@ -28,11 +28,15 @@ function exampleNamed(name: string): { code: string; output: string } {
 }
 
 describe("an embedding example of the README", () => {
-	test.each(["managed", "host-driven"])(
+	test.each([
+		["managed", 20],
+		["host-driven", 20],
+		["owned", 30],
+	] as const)(
 		"%s: runs as printed, and prints what stands beside it",
-		async (name) => {
+		async (name, lines) => {
 			const { code, output } = exampleNamed(name);
-			expect(code.trimEnd().split("\n").length).toBeLessThanOrEqual(20);
+			expect(code.trimEnd().split("\n").length).toBeLessThanOrEqual(lines);
 			const folder = mkdtempSync(join(tmpdir(), "turnkeeper-readme-"));
 			onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
 			const file = join(folder, "example.mts");

@@ -988,6 +988,7 @@ test("an unreadable session is an error of its own, which carries the row", () =
 		raw: "x",
 		queue: [],
 		lost: [],
+		entries: 0,
 	};
 	const error = new UnreadableSession(row, new Error("why"));
 	expect(error).toMatchObject({ code: "STORE_CORRUPT", row });

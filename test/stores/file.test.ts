@@ -582,6 +582,7 @@ describe("a row that cannot be read", () => {
 				version: 1,
 				raw: body,
 				lost: [],
+				entries: 0,
 			});
 			expect(row.queue.map((one) => one.messageId)).toEqual(["m1", "m2"]);
 			expect(await store.version("k")).toBe(1);

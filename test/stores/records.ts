@@ -339,7 +339,9 @@ export function fullFacts(sessionKey: string): SessionFacts {
 		createdAt: at - 1000,
 		updatedAt: at + 0.5,
 		version: 1,
-		retry: runOf(sessionKey, "dead", { outcome: "interrupted", leaseMs: 5 }),
+		retries: [
+			runOf(sessionKey, "dead", { outcome: "interrupted", leaseMs: 5 }),
+		],
 		quietUntil: at + 6,
 		entries: 17,
 		activeAt: at - 1,

@@ -25,12 +25,13 @@ export async function startHost(
 	store: SessionStore,
 	options: Partial<RuntimeOptions<JsonValue, unknown, JsonValue>> = {},
 ): Promise<Host> {
-	const clock = new VirtualClock();
+	const clock =
+		options.clock instanceof VirtualClock ? options.clock : new VirtualClock();
 	const runtime = createSessionRuntime<JsonValue>({
 		store,
-		clock,
 		logger: silent,
 		...options,
+		clock: options.clock ?? clock,
 	});
 	const feed: RuntimeEvent[] = [];
 	runtime.subscribe((event) => feed.push(event));
