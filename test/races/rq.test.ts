@@ -430,7 +430,7 @@ scenarios("RQ, a reset and what waits", ({ makeStore, start }) => {
 		expect(await agree(host, "k")).toMatchObject({ queued: 0 });
 	});
 
-	test("RQ-13 a run that its process's death ended before it had handled its message gives it back, before all others, and no end of the process is an end of the message", async () => {
+	test("RQ-13 a message whose run has died with its process is tried again before all others, however the process ended, until it has been handled", async () => {
 		const store = new CrashingStore(makeStore());
 		const options = {
 			recovery: { mode: "retry", maxAttempts: 3 },
