@@ -388,7 +388,16 @@ export class Engine<Meta>
 	// ── what the journal says
 
 	committed(turns: readonly Turn[]): void {
-		for (const turn of turns) this.#publish(turn);
+		for (const turn of turns) {
+			// Decided before anybody looked: who looks now is shown what came of it.
+			if (
+				this.inspected &&
+				turn.inspection.length === 0 &&
+				turn.after !== turn.before
+			)
+				this.inspection.announce(turn.session);
+			this.#publish(turn);
+		}
 		for (const turn of turns) {
 			this.#follow(turn);
 			try {

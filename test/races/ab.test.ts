@@ -105,6 +105,65 @@ scenarios("AB, an abort that does not drain", ({ makeStore, start }) => {
 		expect(alive.size).toBe(0);
 	});
 
+	test("AB-04 whichever way a run is stopped, the runs that it has attached to itself are gone before it, and what waits for it never begins", async () => {
+		const exits = new Map<string, () => void>();
+		const began: string[] = [];
+		const host = await start({
+			execute: async (run) => {
+				const { sessionKey } = run.ticket;
+				began.push(sessionKey);
+				const [stop, depth] = sessionKey.split(" ");
+				if (depth === undefined) {
+					await run.spawn(`${stop} child`, "sleep 90");
+					await run.spawn(`${stop} busy`, "never");
+				} else if (depth === "child")
+					await run.spawn(`${stop} grandchild`, "sleep 90");
+				await told(run);
+				await new Promise<void>((exit) => exits.set(sessionKey, exit));
+			},
+		});
+		const { runtime } = host;
+		for (const stop of ["abort", "reset", "delete"] as const) {
+			const busy = await runtime.admit(`${stop} busy`);
+			const ended: string[] = [];
+			runtime.subscribe((event) => {
+				if (event.type === "run" && event.run.sessionKey.startsWith(stop))
+					ended.push(event.run.sessionKey);
+			});
+			await runtime.send(stop, "sleep 90");
+			await turns();
+			const stopped = runtime[stop](stop);
+			await turns();
+			const [child, grandchild] = [`${stop} child`, `${stop} grandchild`];
+			// The parent is ready to go, its child is not, and that one waits for its own.
+			exits.get(stop)?.();
+			exits.get(child)?.();
+			await turns();
+			expect(await now(stopped)).toBe("pending");
+			expect(await agree(host, child)).toMatchObject({ hasActiveRun: true });
+			exits.get(grandchild)?.();
+			expect(await stopped).toMatchObject({
+				result: "done",
+				report: { drained: [{ stoppedBy: stop, outcome: "aborted" }] },
+			});
+			expect(ended).toEqual([grandchild, child, stop]);
+			await busy.end();
+			await turns();
+			expect(began).not.toContain(`${stop} busy`);
+			for (const key of [stop, child, grandchild, `${stop} busy`]) {
+				const row = await agree(host, key);
+				expect([row?.hasActiveRun ?? false, row?.queued ?? 0]).toEqual([
+					false,
+					0,
+				]);
+			}
+			for (const key of [child, grandchild])
+				expect((await runtime.runs(key)).items).toMatchObject([
+					{ outcome: "aborted", stoppedBy: "parent" },
+				]);
+		}
+	});
+
 	test("AB-05 a tool that aborts its own run is seen before the next step, and no step after it is let in", async () => {
 		const steps: string[] = [];
 		const host = await start({
@@ -212,6 +271,50 @@ scenarios("AB, an abort that does not drain", ({ makeStore, start }) => {
 		cleaned.resolve();
 		await idle;
 		expect(await settled).toMatchObject({ outcome: "completed" });
+		expect(host.feed.filter(({ type }) => type === "run")).toHaveLength(1);
+		expect(await agree(host, "k")).toMatchObject({ hasActiveRun: false });
+	});
+
+	test("AB-10 a session is busy until what its run delivers has ended and its scope is disposed, in this order and once each", async () => {
+		const [delivered, disposed] = [
+			Promise.withResolvers<void>(),
+			Promise.withResolvers<void>(),
+		];
+		const steps: string[] = [];
+		const host = await start({
+			execute: async (run) => {
+				run.scope.defer(() => {
+					steps.push("resources are given back");
+					return disposed.promise;
+				});
+				// Nobody waits for it here: the end of the run does, from the call on.
+				void run.deliver("notice", () => {
+					steps.push("posting");
+					return delivered.promise;
+				});
+			},
+		});
+		const { runtime } = host;
+		const { settled } = await runtime.send("k", "exec");
+		const idle = runtime.whenIdle("k");
+		const isBusy = async () => {
+			await turns();
+			expect(await now(idle)).toBe("pending");
+			expect(await now(settled)).toBe("pending");
+			expect(await agree(host, "k")).toMatchObject({ hasActiveRun: true });
+			expect(
+				await codeOf(runtime.send("k", "more", { overlap: "reject" })),
+			).toBe("SESSION_BUSY");
+		};
+		await isBusy();
+		expect(steps).toEqual(["posting"]);
+		delivered.resolve();
+		await isBusy();
+		expect(steps).toEqual(["posting", "resources are given back"]);
+		disposed.resolve();
+		await idle;
+		expect(await settled).toMatchObject({ outcome: "completed" });
+		expect(steps).toHaveLength(2);
 		expect(host.feed.filter(({ type }) => type === "run")).toHaveLength(1);
 		expect(await agree(host, "k")).toMatchObject({ hasActiveRun: false });
 	});
@@ -463,6 +566,65 @@ scenarios("AB, an abort that does not drain", ({ makeStore, start }) => {
 		}
 	});
 
+	test("AB-22 a cancel ends what its run waits for, in the row and in the run, and the next message meets nothing of it", async () => {
+		const host = await start({
+			execute: async (run) => {
+				if (run.messages[0]?.input !== "needs approval") return "answer";
+				return run.waitFor("approve delete");
+			},
+		});
+		const { runtime } = host;
+		for (const cancel of ["abort", "reset"] as const) {
+			const asks = await runtime.send(cancel, "needs approval");
+			await turns();
+			expect(await agree(host, cancel)).toMatchObject({
+				status: "waiting",
+				waits: ["approve delete"],
+			});
+			const next = await runtime.send(cancel, "hello");
+			const cancelled = runtime[cancel](cancel);
+			expect(await asks.settled).toMatchObject({ outcome: "aborted" });
+			await cancelled;
+			expect(await next.settled).toMatchObject({
+				outcome: "completed",
+				output: "answer",
+			});
+			const before = await agree(host, cancel);
+			expect(before).toMatchObject({ status: "ended", waits: [], queued: 0 });
+			// The approval comes after all.
+			const { ticket } = asks;
+			if (!ticket) throw new Error("it did not start");
+			expect(
+				await runtime.resume(ticket, "approve delete", true),
+			).toMatchObject({ result: "stale" });
+			expect(await agree(host, cancel)).toEqual(before);
+		}
+	});
+
+	test("AB-22 the wait of a run that died with its process is not in the way of the next message either", async () => {
+		const store = new CrashingStore(makeStore());
+		const dead = await watch(store);
+		const asks = await dead.runtime.send("k", "needs approval");
+		const waits = codeOf(dead.scripted.last.run.waitFor("approve delete"));
+		await turns();
+		await dead.runtime.send("k", "hello");
+		await store.crash();
+		const host = await watch(store);
+		await turns();
+		expect(await now(waits)).toBe("pending");
+		expect(host.scripted.last.run.messages).toMatchObject([{ input: "hello" }]);
+		expect(await agree(host, "k")).toMatchObject({
+			status: "running",
+			waits: [],
+		});
+		expect(
+			await host.runtime.resume(asks.ticket as never, "approve delete", true),
+		).toMatchObject({ result: "stale" });
+		host.scripted.last.end();
+		await host.runtime.whenIdle("k");
+		expect(await agree(host, "k")).toMatchObject({ lastOutcome: "completed" });
+	});
+
 	test("AB-23 a client that has missed the answer to its start can still name the run that it stops", async () => {
 		const host = await start();
 		const { runtime, scripted } = host;
@@ -492,6 +654,79 @@ scenarios("AB, an abort that does not drain", ({ makeStore, start }) => {
 			report: { drained: [{ runId: row?.activeRun?.runId }] },
 		});
 		expect(await agree(host, "read")).toMatchObject({ status: "ended" });
+	});
+
+	test("AB-25 whichever way a run comes to its end, every run that is attached to it is stopped with it", async () => {
+		const ends = {
+			fails: "failed",
+			returns: "completed",
+			aborted: "aborted",
+			reset: "aborted",
+			deleted: "aborted",
+			"timed out": "timeout",
+			hangs: "abandoned",
+			"fails in its host": "failed",
+			"ends in its host": "completed",
+			"let go by its host": "interrupted",
+		} as const;
+		for (const [way, outcome] of Object.entries(ends)) {
+			const host = await start({
+				graceMs: 1000,
+				runTimeoutMs: way === "timed out" ? 60_000 : 600_000,
+				execute: async (run) => {
+					const { sessionKey } = run.ticket;
+					const { promise, resolve } = Promise.withResolvers<void>();
+					run.signal.addEventListener("abort", () => resolve());
+					if (sessionKey === "parent") {
+						await run.spawn("one", "side effects");
+						await run.spawn("two", "side effects");
+						if (way === "fails") throw new Error("status error");
+						if (way === "returns") return;
+						await promise;
+						if (way === "hangs") await new Promise(() => {});
+					} else await promise;
+				},
+			});
+			const { runtime, clock } = host;
+			if (way.endsWith("host")) {
+				const run = await runtime.admit("parent", { runId: "R" });
+				await run.spawn("one", "side effects");
+				await run.spawn("two", "side effects");
+				await turns();
+				expect(await agree(host, "two")).toMatchObject({ hasActiveRun: true });
+				if (way.startsWith("fails")) await run.fail("status error");
+				else if (way.startsWith("ends")) await run.end();
+				else await run[Symbol.asyncDispose]();
+			} else {
+				await runtime.send("parent", "invoke");
+				await turns();
+				if (way === "aborted" || way === "hangs") void runtime.abort("parent");
+				if (way === "reset") void runtime.reset("parent");
+				if (way === "deleted") void runtime.delete("parent");
+				if (way === "timed out") {
+					await clock.advance(59_999);
+					expect(await agree(host, "two")).toMatchObject({
+						hasActiveRun: true,
+					});
+					await clock.advance(1);
+				}
+				if (way === "hangs") await clock.advance(1000);
+			}
+			await runtime.whenIdle();
+			const [parent] = (await runtime.runs("parent")).items;
+			expect(parent, way).toMatchObject({ outcome });
+			for (const key of ["one", "two"]) {
+				expect((await runtime.runs(key)).items, way).toMatchObject([
+					{
+						outcome: "aborted",
+						stoppedBy: "parent",
+						parent: { sessionKey: "parent", runId: parent?.runId },
+					},
+				]);
+				expect(await agree(host, key)).toMatchObject({ hasActiveRun: false });
+			}
+			await agree(host, "parent");
+		}
 	});
 
 	test("AB-26 to go away is one thing and to stop is another", async () => {

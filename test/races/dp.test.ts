@@ -43,6 +43,54 @@ scenarios("DP, one message, two runs", ({ makeStore, start }) => {
 		expect((await host.runtime.runs("k")).items).toHaveLength(2);
 	});
 
+	test("DP-01 a message whose run dies with its process each time is tried as often as was said, and then laid aside with what is known of it", async () => {
+		const store = new CrashingStore(makeStore());
+		const recovery = { mode: "retry", maxAttempts: 3 } as const;
+		let host = await watch(store, { recovery });
+		await host.runtime.send("k", "poison", { messageId: "poison" });
+		await host.runtime.send("k", "behind it", { messageId: "behind" });
+		for (let life = 2; life <= 6; life++) {
+			await store.crash();
+			host = await watch(store, { recovery });
+			await turns();
+			// The platform delivers it again each time.
+			expect(
+				await host.runtime.send("k", "poison", { messageId: "poison" }),
+			).toMatchObject({ disposition: "duplicate" });
+			const isTried = life <= recovery.maxAttempts;
+			expect(
+				host.scripted.runs.map(({ run }) => [
+					run.messages[0]?.input,
+					run.ticket.attempt,
+				]),
+				`${life}`,
+			).toEqual(
+				isTried ? [["poison", life]] : life === 4 ? [["behind it", 1]] : [],
+			);
+			if (life === 4) host.scripted.last.end();
+			await turns();
+			await agree(host, "k");
+		}
+		const laidAside = await host.runtime.send("k", "poison", {
+			messageId: "poison",
+		});
+		expect(await laidAside.settled).toMatchObject({
+			outcome: "interrupted",
+			ticket: { attempt: 3 },
+		});
+		expect(
+			(await host.runtime.runs("k")).items.map(
+				({ messageIds: [id], attempt, outcome }) => [id, attempt, outcome],
+			),
+		).toEqual([
+			["behind", 1, "completed"],
+			["poison", 3, "interrupted"],
+			["poison", 2, "interrupted"],
+			["poison", 1, "interrupted"],
+		]);
+		expect(await agree(host, "k")).toMatchObject({ queued: 0 });
+	});
+
 	test("DP-02 what the live path has handled is known to the one that catches up after a restart", async () => {
 		const store = makeStore();
 		const first = await watch(store);
@@ -74,6 +122,55 @@ scenarios("DP, one message, two runs", ({ makeStore, start }) => {
 			{ messageIds: ["row 11"] },
 		]);
 		await agree(host, "k");
+	});
+
+	test("DP-04 a reply that was delivered is not delivered again by the process after, and one of which that is not known goes out under the same key", async () => {
+		const recovery = { mode: "retry", maxAttempts: 9 } as const;
+		for (const dies of ["before it is noted", "after it is noted"] as const) {
+			const store = new CrashingStore(makeStore());
+			/** The platform: what it got, by idempotency key. */
+			const got = new Map<string, string>();
+			let calls = 0;
+			const results: unknown[] = [];
+			const hangs = () => new Promise<never>(() => {});
+			let isFirst = true;
+			const options: Parameters<typeof watch>[1] = {
+				recovery,
+				execute: async (run) => {
+					const result = await run.deliver(
+						"reply",
+						async ({ idempotencyKey }) => {
+							calls += 1;
+							if (!got.has(idempotencyKey))
+								got.set(idempotencyKey, `post ${got.size + 1}`);
+							if (isFirst && dies.startsWith("before")) return hangs();
+							return got.get(idempotencyKey) as string;
+						},
+					);
+					results.push(result);
+					if (isFirst) await hangs();
+				},
+			};
+			await (await watch(store, options)).runtime.send("k", "question");
+			await turns();
+			expect(calls).toBe(1);
+			await store.crash();
+			isFirst = false;
+			// Days later, and again after that.
+			for (let life = 0; life < 3; life++) {
+				const host = await watch(store, options);
+				await host.clock.advance(86_400_000);
+				await host.runtime.whenIdle();
+				expect(calls, dies).toBe(dies.startsWith("before") ? 2 : 1);
+				expect([...got.values()]).toEqual(["post 1"]);
+				expect(results.at(-1)).toBe("post 1");
+				expect(
+					(await host.runtime.runs("k")).items.map(({ outcome }) => outcome),
+				).toEqual(["completed", "interrupted"]);
+				expect(await agree(host, "k")).toMatchObject({ queued: 0 });
+				await store.crash();
+			}
+		}
 	});
 
 	test("DP-05 a message whose failure was told leaves no attempt behind that could run beside its retry", async () => {
@@ -131,6 +228,48 @@ scenarios("DP, one message, two runs", ({ makeStore, start }) => {
 			lastOutcome: "aborted",
 			queued: 0,
 		});
+	});
+
+	test("DP-08 a stop consumes what is attached to the run that it stops, and a retry of what that had asked for begins nothing", async () => {
+		const host = await start();
+		const { runtime, scripted } = host;
+		const busy = await runtime.admit("helper 2");
+		await runtime.send("parent", "ask both");
+		const [first] = scripted.runs;
+		if (!first) throw new Error("it did not start");
+		const ask = (run: typeof first.run, key: string) =>
+			run.spawn(key, "help", { messageId: `ask ${key}` });
+		// One works, the other has not begun.
+		const one = await ask(first.run, "helper 1");
+		const two = await ask(first.run, "helper 2");
+		const stopped = runtime.abort("parent");
+		await turns();
+		scripted.runs[1]?.end("captured result");
+		first.end();
+		expect(await stopped).toMatchObject({ result: "done" });
+		expect(await one.settled).toMatchObject({ outcome: "aborted" });
+		expect(await two.settled).toMatchObject({ outcome: "removed" });
+		await busy.end();
+		// The attempt is rejected, and so is the next turn's to ask for the same once more.
+		expect(await codeOf(ask(first.run, "helper 1"))).toBe("STALE_RUN");
+		await runtime.send("parent", "again");
+		const { run, end } = scripted.last;
+		for (const key of ["helper 1", "helper 2"])
+			expect(await ask(run, key)).toMatchObject({ disposition: "duplicate" });
+		end();
+		await runtime.whenIdle();
+		expect(
+			scripted.runs.map(({ run }) => [
+				run.ticket.sessionKey,
+				run.messages[0]?.input,
+			]),
+		).toEqual([
+			["parent", "ask both"],
+			["helper 1", "help"],
+			["parent", "again"],
+		]);
+		for (const key of ["parent", "helper 1", "helper 2"])
+			expect(await agree(host, key)).toMatchObject({ queued: 0 });
 	});
 
 	test("DP-10 two turns of one session run one after the other, or the second is refused", async () => {
@@ -305,6 +444,102 @@ scenarios("DP, one message, two runs", ({ makeStore, start }) => {
 			status: "ended",
 			lastOutcome: "interrupted",
 		});
+	});
+
+	test("DP-16 what was in flight when its process died is settled or tried again as its host has said, and an effect that is known is not repeated", async () => {
+		const policies = {
+			settle: { mode: "settle" },
+			retry: { mode: "retry", maxAttempts: 2 },
+		} as const;
+		for (const [mode, recovery] of Object.entries(policies)) {
+			const isRetry = mode === "retry";
+			const store = new CrashingStore(makeStore());
+			const dead = await watch(store, { recovery });
+			const sent = await dead.runtime.send("k", "in flight", {
+				messageId: "m1",
+			});
+			const effects: string[] = [];
+			const once = ({ scripted }: typeof dead) =>
+				scripted.last.run.deliver("charge", () => {
+					effects.push("charged");
+					return effects.length;
+				});
+			expect(await once(dead)).toBe(1);
+			await dead.scripted.last.run.append("first attempt");
+			const approval = dead.scripted.last.run.waitFor("approval");
+			await turns();
+			await dead.runtime.resume(
+				dead.scripted.last.run.ticket,
+				"approval",
+				"yes",
+			);
+			expect(await approval).toBe("yes");
+			await dead.runtime.send("k", "waits", { messageId: "m2" });
+			await dead.runtime.admit("host", { runId: "R" });
+			await store.crash();
+			const host = await watch(store, { recovery });
+			const { runtime, scripted } = host;
+			await turns();
+			expect(scripted.runs).toHaveLength(1);
+			if (isRetry) {
+				expect(scripted.last.run).toMatchObject({
+					ticket: { ...sent.ticket, attempt: 2 },
+					messages: [{ messageId: "m1" }],
+				});
+				expect(await once(host)).toBe(1);
+				expect(await scripted.last.run.waitFor("approval")).toBe("yes");
+				expect(await scripted.last.run.transcript()).toEqual([]);
+				scripted.last.end();
+				await turns();
+			}
+			expect(scripted.last.run.messages).toMatchObject([{ messageId: "m2" }]);
+			scripted.last.end();
+			await runtime.whenIdle();
+			expect(effects, mode).toEqual(["charged"]);
+			expect(
+				(await runtime.runs("k")).items.map(
+					({ messageIds: [id], attempt, outcome }) => [id, attempt, outcome],
+				),
+				mode,
+			).toEqual([
+				["m2", 1, "completed"],
+				...(isRetry ? [["m1", 2, "completed"]] : []),
+				["m1", 1, "interrupted"],
+			]);
+			// What the host drives itself is the host's to try again.
+			expect((await runtime.runs("host")).items).toMatchObject([
+				{ runId: "R", outcome: "interrupted" },
+			]);
+			for (const key of ["k", "host"])
+				expect(await agree(host, key)).toMatchObject({
+					hasActiveRun: false,
+					queued: 0,
+				});
+		}
+	});
+
+	test("DP-16 what somebody had stopped before the process died is not tried again", async () => {
+		const recovery = { mode: "retry", maxAttempts: 5 } as const;
+		for (const stop of ["abort", "reset"] as const) {
+			const store = new CrashingStore(makeStore());
+			const dead = await watch(store, { recovery });
+			await dead.runtime.send("k", "in flight", { messageId: "m" });
+			void dead.runtime[stop]("k").catch(() => {});
+			await turns();
+			expect(dead.scripted.last.run.signal.aborted).toBe(true);
+			await store.crash();
+			const host = await watch(store, { recovery });
+			await turns();
+			expect(host.scripted.runs).toEqual([]);
+			expect((await host.runtime.runs("k")).items).toMatchObject([
+				{ attempt: 1, outcome: "aborted", stoppedBy: stop },
+			]);
+			expect(await agree(host, "k")).toMatchObject({
+				generation: stop === "reset" ? 2 : 1,
+				hasActiveRun: false,
+				queued: 0,
+			});
+		}
 	});
 
 	test("DP-17 generations, attempts and places in line are given out once each, however many ask at once", async () => {

@@ -1,5 +1,6 @@
 /** Scenarios of category DR: a session is deleted, and what belonged to it comes after the next one has begun. */
 import { expect, test } from "vitest";
+import { CrashingStore } from "../support/crashing-store.ts";
 import { FaultyStore } from "../support/faulty-store.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
 import { turns } from "../support/virtual-clock.ts";
@@ -80,6 +81,67 @@ scenarios("DR, deleted, then created again", ({ makeStore, start }) => {
 			ticket: { generation: 2 },
 		});
 		expect(await agree(host, "k")).toMatchObject({ status: "ended" });
+	});
+
+	test("DR-02 what a generation owns is cleaned up before its successor begins, whichever way it ended, also when the process dies over it", async () => {
+		for (const ends of ["delete", "reset"] as const) {
+			const store = new CrashingStore(makeStore());
+			const worktrees = new Set<string>();
+			let paused = Promise.withResolvers<void>();
+			const cleaned: number[] = [];
+			const options: Parameters<typeof watch>[1] = {
+				execute: ({ ticket }) => {
+					// Adopted if it is there, made if it is not.
+					const found = worktrees.has("W");
+					worktrees.add("W");
+					return `${ticket.generation}: ${found ? "adopted" : "made"}`;
+				},
+				onGenerationEnded: async ({ generation }) => {
+					const { promise } = paused;
+					await promise;
+					worktrees.delete("W");
+					cleaned.push(generation);
+				},
+			};
+			const dead = await watch(store, options);
+			const first = await dead.runtime.send("k", "work");
+			expect(await first.settled).toMatchObject({ output: "1: made" });
+			void dead.runtime[ends]("k").catch(() => {});
+			await turns();
+			const next = await dead.runtime.send("k", "work again", {
+				messageId: "next",
+			});
+			expect(next.disposition).toBe("queued");
+			expect(await agree(dead, "k")).toMatchObject({
+				generation: 2,
+				status: "resetting",
+				draining: 0,
+				queued: 1,
+			});
+			await store.crash();
+			paused = Promise.withResolvers();
+			const host = await watch(store, options);
+			await turns();
+			expect(await agree(host, "k")).toMatchObject({
+				generation: 2,
+				status: "resetting",
+				queued: 1,
+			});
+			expect([...worktrees]).toEqual(["W"]);
+			const { settled } = await host.runtime.send("k", "work again", {
+				messageId: "next",
+			});
+			paused.resolve();
+			expect(await settled).toMatchObject({
+				outcome: "completed",
+				output: "2: made",
+			});
+			expect(cleaned).toEqual([1]);
+			expect(await agree(host, "k")).toMatchObject({
+				generation: 2,
+				status: "ended",
+			});
+		}
 	});
 
 	test("DR-04 a delete that failed has no hold on what comes after, and its retry finds another generation", async () => {

@@ -22,7 +22,6 @@ const whole: Index = {
 	rows: [row],
 	scenarios: [scenario],
 	reasons: {},
-	pending: {},
 };
 
 describe("the index of the races", () => {
@@ -45,10 +44,6 @@ describe("a fault of an index is named", () => {
 			{ reasons: { "SC-01": "no." } },
 			"SC-01 has a scenario in sc.test.ts and a reason why it does not apply",
 		],
-		"a row that is played and still waits": [
-			{ pending: { "SC-01": "a part" } },
-			"SC-01 has a scenario in sc.test.ts and a part that it waits for",
-		],
 		"a row that is there twice": [
 			{ rows: [row, row] },
 			"SC-01 is in the catalogue twice",
@@ -64,10 +59,6 @@ describe("a fault of an index is named", () => {
 		"a reason for no row": [
 			{ reasons: { "SC-99": "no." } },
 			"not-applicable.ts names SC-99, which no row has",
-		],
-		"a wait of no row": [
-			{ pending: { "SC-99": "a part" } },
-			"pending.ts names SC-99, which no row has",
 		],
 	};
 	for (const [name, [change, fault]] of Object.entries(faulty))

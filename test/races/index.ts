@@ -7,7 +7,6 @@ import { join } from "node:path";
 import ts from "typescript";
 import catalogue from "./catalogue.json" with { type: "json" };
 import { notApplicable } from "./not-applicable.ts";
-import { pending } from "./pending.ts";
 
 export type Row = (typeof catalogue)[number];
 
@@ -24,8 +23,6 @@ export interface Index {
 	readonly scenarios: readonly Scenario[];
 	/** By id: why nothing of a row is left here. */
 	readonly reasons: Readonly<Record<string, string>>;
-	/** By id: the part of the runtime that a row waits for. */
-	readonly pending: Readonly<Record<string, string>>;
 }
 
 const folder = import.meta.dirname;
@@ -93,13 +90,12 @@ export function readIndex(): Index {
 				scenariosIn(file, readFileSync(join(folder, file), "utf8")),
 			),
 		reasons: notApplicable,
-		pending,
 	};
 }
 
 /** What is wrong with an index, by name; nothing if it is whole. */
 export function faultsOf(index: Index): readonly string[] {
-	const { rows, scenarios, reasons, pending } = index;
+	const { rows, scenarios, reasons } = index;
 	const faults: string[] = [];
 	const known = new Set<string>();
 	const played = new Map(scenarios.map((one) => [one.id, one]));
@@ -112,7 +108,6 @@ export function faultsOf(index: Index): readonly string[] {
 		const said = [
 			...(scenario ? [`a scenario in ${scenario.file}`] : []),
 			...(id in reasons ? ["a reason why it does not apply"] : []),
-			...(id in pending ? ["a part that it waits for"] : []),
 		];
 		if (said.length === 0)
 			faults.push(`${id} has neither a scenario nor a reason`);
@@ -121,19 +116,15 @@ export function faultsOf(index: Index): readonly string[] {
 	for (const { id, file, title } of scenarios)
 		if (!known.has(id))
 			faults.push(`${file} plays ${id}, which no row has: "${title}"`);
-	for (const [list, ids] of [
-		["not-applicable.ts", Object.keys(reasons)],
-		["pending.ts", Object.keys(pending)],
-	] as const)
-		for (const id of ids)
-			if (!known.has(id)) faults.push(`${list} names ${id}, which no row has`);
+	for (const id of Object.keys(reasons))
+		if (!known.has(id))
+			faults.push(`not-applicable.ts names ${id}, which no row has`);
 	return faults;
 }
 
 /** README.md as the index has it. */
 export function readmeOf(index: Index): string {
-	const { rows, scenarios, reasons, pending } = index;
-	const waiting = rows.filter(({ id }) => id in pending).length;
+	const { rows, scenarios, reasons } = index;
 	const none = rows.filter(({ id }) => id in reasons).length;
 	const lines = [
 		"# Races",
@@ -143,8 +134,7 @@ export function readmeOf(index: Index): string {
 		"right. A scenario plays its order of events against the public API on each kind of store, and asserts that outcome;",
 		"parts of the original that this project does not have are left out.",
 		"",
-		`Rows with scenarios: ${rows.length - none - waiting}. Rows of which nothing is left here: ${none}. Rows that wait for a part of`,
-		`the runtime: ${waiting}.`,
+		`Rows with scenarios: ${rows.length - none}. Rows of which nothing is left here: ${none}.`,
 		"",
 		"Written by `npm run races:index`.",
 	];
@@ -164,8 +154,6 @@ export function readmeOf(index: Index): string {
 				.map(({ title, file }) => `[${escaped(title)}](${file})`);
 			if (row.id in reasons)
 				cells.push(`Does not apply: ${escaped(reasons[row.id] as string)}`);
-			if (row.id in pending)
-				cells.push(`Waits for: ${escaped(pending[row.id] as string)}`);
 			lines.push(
 				`| ${row.id} | ${threadOf(row.thread)} | ${cells.join("<br>")} |`,
 			);

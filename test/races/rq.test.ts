@@ -1,11 +1,13 @@
 /** Scenarios of category RQ: messages that wait when a reset, a delete or an abort comes. */
 import { expect, test } from "vitest";
+import { CrashingStore } from "../support/crashing-store.ts";
 import { FaultyStore } from "../support/faulty-store.ts";
+import { close } from "../support/restart.ts";
 import { now } from "../support/scripted-host.ts";
 import { turns } from "../support/virtual-clock.ts";
 import { agree, scenarios, type WatchedHost, watch } from "./scenario.ts";
 
-/** What was executed so far, in order. */
+/** What was executed so far, in order: the first message of each run. */
 function inputsOf({ scripted }: WatchedHost): unknown[] {
 	return scripted.runs.map(({ run }) => run.messages[0]?.input);
 }
@@ -46,7 +48,27 @@ scenarios("RQ, a reset and what waits", ({ makeStore, start }) => {
 				reason: expect.any(String),
 			}),
 		);
-		expect(inputsOf(host)).toEqual(["running", "M", "running"]);
+		// Bounced with its reason, if it says that it is meant for the generation before alone.
+		const { ticket } = await runtime.send("bounced", "running");
+		const bounced = await runtime.send("bounced", "M", {
+			messageId: "M",
+			expect: { generation: ticket?.generation },
+		});
+		const third = runtime.reset("bounced");
+		await turns();
+		scripted.last.end();
+		expect(await third).toMatchObject({ report: { removed: ["M"] } });
+		expect(await bounced.settled).toEqual({ ticket: null, outcome: "removed" });
+		expect(host.feed).toContainEqual(
+			expect.objectContaining({
+				type: "message",
+				sessionKey: "bounced",
+				fate: "removed",
+				reason: "what it expected ended with generation 1",
+			}),
+		);
+		expect(await agree(host, "bounced")).toMatchObject({ queued: 0 });
+		expect(inputsOf(host)).toEqual(["running", "M", "running", "running"]);
 		expect(await agree(host, "dropped")).toMatchObject({
 			status: "idle",
 			queued: 0,
@@ -164,24 +186,80 @@ scenarios("RQ, a reset and what waits", ({ makeStore, start }) => {
 	});
 
 	test("RQ-07 a reset overtakes the messages, whatever becomes of messages while a run is live", async () => {
-		for (const mode of ["enqueue", "reject"] as const) {
+		const modes = [
+			"reject",
+			"enqueue",
+			"latest",
+			"collect",
+			"steer",
+			"interrupt",
+			"rollback",
+		] as const;
+		const ways = ["by command", "with a message"] as const;
+		for (const mode of modes)
+			for (const way of ways) {
+				const said = `${mode}, ${way}`;
+				const host = await start({ overlap: mode });
+				const { runtime, scripted } = host;
+				await runtime.send("k", "nine minutes");
+				const { run } = scripted.last;
+				for (const input of ["a", "b"])
+					await runtime.send("k", input, { overlap: "enqueue" });
+				const reset =
+					way === "by command"
+						? runtime.reset("k", { reason: "/new" })
+						: runtime.send("k", "/new", { reset: true });
+				await turns();
+				expect(run.signal.reason, said).toMatchObject({ by: "reset" });
+				const row = await agree(host, "k");
+				expect(row, said).toMatchObject({
+					generation: 2,
+					status: "resetting",
+					draining: 1,
+				});
+				expect(inputsOf(host)).toEqual(["nine minutes"]);
+				scripted.last.end();
+				if (way === "by command")
+					expect(await reset).toMatchObject({ row: { generation: 2 } });
+				else expect(await reset).toMatchObject({ disposition: "queued" });
+				await turns();
+				// What came with the reset is the first of the new generation.
+				expect(scripted.last.run, said).toMatchObject({
+					ticket: { generation: 2 },
+					messages: [{ input: way === "by command" ? "a" : "/new" }],
+				});
+				expect((await runtime.archive("k")).items).toMatchObject([
+					{ generation: 1, endedBy: "reset", runs: [{ outcome: "aborted" }] },
+				]);
+				await agree(host, "k");
+			}
+	});
+
+	test("RQ-07 a reset overtakes a message that has stopped the run, and one that was to steer it", async () => {
+		for (const mode of ["steer", "interrupt", "rollback"] as const) {
 			const host = await start({ overlap: mode });
 			const { runtime, scripted } = host;
-			await runtime.send("k", "nine minutes");
-			for (const input of ["a", "b"])
-				await runtime.send("k", input, { overlap: "enqueue" });
-			const reset = runtime.reset("k", { reason: "/new" });
-			await turns();
-			expect(scripted.last.run.signal.reason).toMatchObject({ by: "reset" });
-			expect(await agree(host, "k")).toMatchObject({
+			const old = await runtime.send("k", "nine minutes");
+			const sent = await runtime.send("k", "M");
+			expect(sent.disposition).toBe(mode === "steer" ? "steered" : "queued");
+			const next = await runtime.send("k", "/new", { reset: true });
+			expect(await agree(host, "k"), mode).toMatchObject({
 				generation: 2,
 				status: "resetting",
 				queued: 2,
 			});
-			expect(inputsOf(host)).toEqual(["nine minutes"]);
 			scripted.last.end();
-			expect(await reset).toMatchObject({ row: { generation: 2 } });
-			expect(scripted.last.run.ticket.generation).toBe(2);
+			expect(await old.settled).toMatchObject({ outcome: "aborted" });
+			for (const { settled } of [next, sent]) {
+				await turns();
+				scripted.last.end();
+				expect(await settled).toMatchObject({
+					outcome: "completed",
+					ticket: { generation: 2 },
+				});
+			}
+			expect(inputsOf(host), mode).toEqual(["nine minutes", "/new", "M"]);
+			expect(await agree(host, "k")).toMatchObject({ queued: 0 });
 		}
 	});
 
@@ -228,30 +306,190 @@ scenarios("RQ, a reset and what waits", ({ makeStore, start }) => {
 		expect(await agree(host, "k")).toMatchObject({ generation: 2, queued: 0 });
 	});
 
-	test("RQ-11 the message behind an interrupted run is the next that runs", async () => {
+	test("RQ-10 a message that steers a run is handed to it or is in line before those after it, at whatever step the run is stopped", async () => {
+		const takers = new Set<string>();
+		for (let later = -1; later <= 8; later++) {
+			const host = await start({ overlap: "steer" });
+			const { runtime, scripted } = host;
+			const first = await runtime.send("k", "first");
+			const { run } = scripted.last;
+			const handed: unknown[] = [];
+			const loop = (async () => {
+				for await (const { input } of run.steering) handed.push(input);
+			})();
+			const sent = runtime.send("k", "M", { messageId: "M" });
+			const after = runtime.send("k", "N", { overlap: "enqueue" });
+			if (later >= 0) await turns(later);
+			const stopped = runtime.abort("k");
+			const receipts = await Promise.all([sent, after]);
+			await turns();
+			const waiting = await runtime.queue.list("k");
+			expect(
+				[...handed, ...waiting.map(({ input }) => input)],
+				`${later}`,
+			).toEqual(["M", "N"]);
+			await loop;
+			scripted.last.end();
+			await stopped;
+			takers.add(handed.length > 0 ? "the run" : "the line");
+			for (let i = handed.length; i < 2; i++) {
+				await turns();
+				scripted.last.end();
+			}
+			const [m, n] = await Promise.all(receipts.map(({ settled }) => settled));
+			expect(m, `${later}`).toMatchObject(
+				handed.length > 0
+					? { outcome: "aborted", ticket: first.ticket }
+					: { outcome: "completed" },
+			);
+			expect(n).toMatchObject({ outcome: "completed" });
+			expect(inputsOf(host)).toEqual(
+				handed.length > 0 ? ["first", "N"] : ["first", "M", "N"],
+			);
+			expect(await agree(host, "k")).toMatchObject({ queued: 0 });
+		}
+		expect(takers).toEqual(new Set(["the run", "the line"]));
+	});
+
+	test("RQ-10 a message that was taken for a run that came to its end before it was handed over goes back to its place in line", async () => {
+		const store = new FaultyStore(makeStore());
+		const host = await watch(store, { overlap: "steer" });
+		const { runtime, scripted } = host;
+		const first = await runtime.send("k", "first");
+		const { run } = scripted.last;
+		const m = await runtime.send("k", "M", { messageId: "M" });
+		await runtime.send("k", "N");
+		const { promise, resolve } = Promise.withResolvers<void>();
+		store.beforeCommit = () => promise;
+		// It leaves the line by a commit that takes its time.
+		const pulled = run.steering[Symbol.asyncIterator]().next();
+		await turns();
+		scripted.last.end();
+		await turns();
+		store.beforeCommit = null;
+		resolve();
+		expect(await pulled).toMatchObject({ done: true });
+		expect(await first.settled).toMatchObject({ outcome: "completed" });
+		expect(inputsOf(host)).toEqual(["first", "M"]);
+		expect(await runtime.queue.list("k")).toMatchObject([{ input: "N" }]);
+		expect((await runtime.runs("k")).items).toMatchObject([
+			{ messageIds: ["M"], outcome: null },
+			{ messageIds: [first.messageId], outcome: "completed" },
+		]);
+		await agree(host, "k");
+		scripted.last.end();
+		expect(await m.settled).toMatchObject({ outcome: "completed" });
+		await turns();
+		expect(inputsOf(host)).toEqual(["first", "M", "N"]);
+		expect(await agree(host, "k")).toMatchObject({ queued: 0 });
+	});
+
+	test("RQ-11 the message behind an interrupted run is the next that runs, and can be seen and changed until then", async () => {
 		const host = await start();
 		const { runtime, scripted } = host;
 		const a = await runtime.send("k", "A");
-		const b = await runtime.send("k", "B");
-		const c = await runtime.send("k", "C");
+		const b = await runtime.send("k", "B", { messageId: "B" });
+		const c = await runtime.send("k", "C", { messageId: "C" });
+		const d = await runtime.send("k", "D", { messageId: "D" });
 		const interrupted = runtime.abort("k");
 		await turns();
 		expect(await agree(host, "k")).toMatchObject({
 			activeRun: a.ticket,
-			queued: 2,
+			queued: 3,
 		});
 		expect(await now(b.settled)).toBe("pending");
+		const inLine = async () =>
+			(await runtime.queue.list("k")).map(({ input }) => input);
+		expect(await inLine()).toEqual(["B", "C", "D"]);
+		// All of it while the run still comes to its end.
+		expect(await runtime.queue.update("k", "B", { input: "B!" })).toMatchObject(
+			{ result: "done" },
+		);
+		await runtime.queue.update("k", "D", { before: "C" });
+		expect(await runtime.queue.remove("k", "C")).toMatchObject({
+			result: "done",
+			row: { queued: 2 },
+		});
+		expect(await inLine()).toEqual(["B!", "D"]);
+		expect(await c.settled).toEqual({ ticket: null, outcome: "removed" });
 		scripted.last.end();
 		expect(await interrupted).toMatchObject({ report: { removed: [] } });
 		expect(await a.settled).toMatchObject({ outcome: "aborted" });
-		for (const { settled } of [b, c]) {
+		// What runs is not in line any more.
+		await turns();
+		expect(
+			await runtime.queue.update("k", "B", { input: "too late" }),
+		).toMatchObject({ result: "stale", mismatch: "messageId" });
+		for (const { settled } of [b, d]) {
 			await turns();
 			expect(scripted.last.run.signal.aborted).toBe(false);
 			scripted.last.end();
 			expect(await settled).toMatchObject({ outcome: "completed" });
 		}
-		expect(inputsOf(host)).toEqual(["A", "B", "C"]);
+		expect(inputsOf(host)).toEqual(["A", "B!", "D"]);
 		expect(await agree(host, "k")).toMatchObject({ queued: 0 });
+	});
+
+	test("RQ-13 a message whose run has died with its process is tried again before all others, however the process ended, until it has been handled", async () => {
+		const store = new CrashingStore(makeStore());
+		const options = {
+			recovery: { mode: "retry", maxAttempts: 3 },
+		} as const;
+		let host = await watch(store, options);
+		await host.runtime.send("k", "first", { messageId: "first" });
+		// The child is alive when the process goes.
+		await host.scripted.last.run.spawn("child", "work", { messageId: "c" });
+		await store.crash();
+		host = await watch(store, options);
+		await turns();
+		const child = await agree(host, "child");
+		expect(child).toMatchObject({ hasActiveRun: false, queued: 0 });
+		await host.runtime.send("k", "M", { messageId: "M" });
+		expect(host.scripted.runs.map(({ run }) => run.ticket)).toMatchObject([
+			{ sessionKey: "k", attempt: 2 },
+		]);
+		host.scripted.last.end();
+		await turns();
+		expect(inputsOf(host)).toEqual(["first", "M"]);
+		await host.runtime.send("k", "N", { messageId: "N" });
+		// It goes again, once by itself and once because it was told to, in the middle of M.
+		await store.crash();
+		host = await watch(store, options);
+		await turns();
+		await close(host);
+		host = await watch(store, options);
+		await turns();
+		expect(inputsOf(host)).toEqual(["M"]);
+		expect(host.scripted.last.run.ticket.attempt).toBe(3);
+		expect(await agree(host, "k")).toMatchObject({ queued: 1 });
+		const again = await host.runtime.send("k", "M", { messageId: "M" });
+		expect(again.disposition).toBe("duplicate");
+		host.scripted.last.end("answer to M");
+		expect(await again.settled).toMatchObject({
+			outcome: "completed",
+			output: "answer to M",
+		});
+		await turns();
+		host.scripted.last.end();
+		await host.runtime.whenIdle();
+		expect(inputsOf(host)).toEqual(["M", "N"]);
+		expect(
+			(await host.runtime.runs("k")).items.map(
+				({ messageIds, attempt, outcome }) => [messageIds, attempt, outcome],
+			),
+		).toEqual([
+			[["N"], 1, "completed"],
+			[["M"], 3, "completed"],
+			[["M"], 2, "interrupted"],
+			[["M"], 1, "interrupted"],
+			[["first"], 2, "completed"],
+			[["first"], 1, "interrupted"],
+		]);
+		// What the dead attempt had attached to itself is not tried again beside it.
+		expect((await host.runtime.runs("child")).items).toMatchObject([
+			{ attempt: 1, outcome: "interrupted" },
+		]);
+		await agree(host, "k");
 	});
 
 	test("RQ-14 a message that a reset has kept is known by its id in the new generation", async () => {
@@ -302,6 +540,22 @@ scenarios("RQ, a reset and what waits", ({ makeStore, start }) => {
 			ticket: null,
 			outcome: "removed",
 		});
+		// The one, taken out of line by its id, or the other, by a stop that names it: the slot comes in the same tick.
+		const taken: string[] = [];
+		for (const way of ["remove", "abort"] as const) {
+			const running = await runtime.send("k", "running");
+			const { messageId, settled } = await runtime.send("k", way);
+			const gone =
+				way === "remove"
+					? runtime.queue.remove("k", messageId)
+					: runtime.abort("k", { expect: { messageId } });
+			scripted.last.end();
+			expect(await gone).toMatchObject({ result: "done" });
+			expect(await settled).toEqual({ ticket: null, outcome: "removed" });
+			// Only what it names was stopped.
+			expect(await running.settled).toMatchObject({ outcome: "completed" });
+			taken.push(messageId);
+		}
 		// One whose expectation is over when its turn comes.
 		await runtime.send("k", "running again");
 		const bound = await runtime.send("k", "bound", {
@@ -312,18 +566,52 @@ scenarios("RQ, a reset and what waits", ({ makeStore, start }) => {
 		scripted.last.end();
 		await reset;
 		expect(await bound.settled).toEqual({ ticket: null, outcome: "removed" });
-		expect(inputsOf(host)).toEqual(["running", "running again"]);
+		expect(inputsOf(host)).toEqual([
+			"running",
+			"running",
+			"running",
+			"running again",
+		]);
 		expect(
 			host.feed.flatMap((event) =>
 				event.type === "message" && event.fate === "removed"
 					? [event.messageId]
 					: [],
 			),
-		).toEqual(["c", bound.messageId]);
+		).toEqual(["c", ...taken, bound.messageId]);
 		expect(await agree(host, "k")).toMatchObject({
 			generation: 2,
 			status: "idle",
 			queued: 0,
 		});
+	});
+
+	test("RQ-16 a message that is cancelled while its session waits for a slot is not taken when the slot comes", async () => {
+		const host = await start({ maxConcurrentRuns: 1 });
+		const { runtime, scripted } = host;
+		for (const way of ["remove", "abort"] as const) {
+			await runtime.send("other", "holds the slot");
+			const { messageId, settled } = await runtime.send(way, "M");
+			const next = await runtime.send(way, "next");
+			expect(await agree(host, way)).toMatchObject({
+				status: "idle",
+				queued: 2,
+			});
+			const gone =
+				way === "remove"
+					? runtime.queue.remove(way, messageId)
+					: runtime.abort(way, { expect: { messageId } });
+			scripted.last.end();
+			expect(await gone).toMatchObject({ result: "done" });
+			expect(await settled).toEqual({ ticket: null, outcome: "removed" });
+			await turns();
+			expect(scripted.last.run).toMatchObject({
+				ticket: { sessionKey: way },
+				messages: [{ input: "next" }],
+			});
+			scripted.last.end();
+			expect(await next.settled).toMatchObject({ outcome: "completed" });
+			expect(await agree(host, way)).toMatchObject({ queued: 0 });
+		}
 	});
 });

@@ -10,10 +10,8 @@ scenarios("SC, a stale command hits a successor", ({ start }) => {
 		const host = await start({
 			execute: (run) => {
 				// The run waits for a permission that nobody gives.
-				const { promise, reject } = Promise.withResolvers<never>();
-				run.signal.addEventListener("abort", () => reject(run.signal.reason));
-				waits = promise;
-				return promise;
+				waits = run.waitFor("permission");
+				return waits;
 			},
 		});
 		const { runtime } = host;
@@ -29,10 +27,13 @@ scenarios("SC, a stale command hits a successor", ({ start }) => {
 		expect(await runtime.abort("k", { expect: { runId: "R1" } })).toMatchObject(
 			{ result: "stale", mismatch: "runId" },
 		);
+		await turns();
 		expect(await agree(host, "k")).toMatchObject({
-			status: "running",
+			status: "waiting",
+			waits: ["permission"],
 			activeRun: ticket,
 		});
+		expect(await now(waits)).toBe("pending");
 		// c: the cancel of the successor rejects its wait.
 		const cancelled = runtime.abort("k", {
 			expect: { runId: ticket?.runId },
@@ -49,7 +50,12 @@ scenarios("SC, a stale command hits a successor", ({ start }) => {
 		expect(await agree(host, "k")).toMatchObject({
 			status: "ended",
 			lastOutcome: "aborted",
+			waits: [],
 		});
+		// Nor may a run that was told to stop begin to wait.
+		expect(
+			await runtime.resume(ticket as never, "permission", true),
+		).toMatchObject({ result: "stale", mismatch: "runId" });
 	});
 
 	test("SC-02 the replacement of a stopped run starts when that has settled, and the stop cannot reach it", async () => {

@@ -100,6 +100,71 @@ scenarios(
 			expect(await agree(host, "k")).toMatchObject({ meta: { binding: "B" } });
 		});
 
+		test("SE-04 the cleanup of a generation is told which one has ended, runs before the next begins, and cannot touch that", async () => {
+			const told: { generation: number; sessionId: string }[] = [];
+			const late = Promise.withResolvers<void>();
+			const answers: unknown[] = [];
+			const host = await start({
+				graceMs: 1000,
+				onGenerationEnded: async ({ generation, row }) => {
+					const own = { expect: { generation, sessionId: row.sessionId } };
+					told.push({ generation, sessionId: row.sessionId });
+					const cleanUp = () =>
+						Promise.all([
+							host.runtime.patch("k", { binding: null }, own),
+							host.runtime.abort("k", own),
+							host.runtime.delete("k", own),
+						]).then((all) => answers.push(...all));
+					await cleanUp();
+					// The first time it goes on behind the back of the session, for longer than its grace period.
+					if (generation > 1) return;
+					await late.promise;
+					await cleanUp();
+				},
+			});
+			const { runtime, scripted, clock } = host;
+			const meta = { binding: "B" };
+			await runtime.reset("k", { sessionId: "S", meta });
+			const reset = runtime.reset("k", { sessionId: "S", meta });
+			await turns();
+			const next = await runtime.send("k", "next");
+			expect(next.disposition).toBe("queued");
+			expect(await agree(host, "k")).toMatchObject({
+				generation: 2,
+				status: "resetting",
+				draining: 0,
+				meta,
+			});
+			await clock.advance(999);
+			expect(scripted.runs).toEqual([]);
+			await clock.advance(1);
+			expect(await reset).toMatchObject({ row: { generation: 2 } });
+			expect(scripted.last.run.row).toMatchObject({ generation: 2, meta });
+			// The rest of the cleanup comes into the run of the next generation.
+			const before = await agree(host, "k");
+			late.resolve();
+			await turns();
+			expect(answers).toHaveLength(6);
+			for (const answer of answers)
+				expect(answer).toMatchObject({
+					result: "stale",
+					mismatch: "generation",
+				});
+			expect(scripted.last.run.signal.aborted).toBe(false);
+			expect(await agree(host, "k")).toEqual(before);
+			scripted.last.end();
+			expect(await next.settled).toMatchObject({
+				outcome: "completed",
+				ticket: { sessionId: "S", generation: 2 },
+			});
+			await runtime.delete("k");
+			expect(told).toEqual([
+				{ generation: 1, sessionId: "S" },
+				{ generation: 2, sessionId: "S" },
+			]);
+			expect(await agree(host, "k")).toBeNull();
+		});
+
 		test("SE-05 a reset that keeps the session id leaves a session that runs, and the hooks of the old end do nothing to it", async () => {
 			const host = await start();
 			const { runtime } = host;
@@ -181,35 +246,135 @@ scenarios(
 			expect(await agree(host, "k69")).toMatchObject({ generation: 2 });
 		});
 
-		test("SE-11 an event of the old generation that still waits is not put before the first message of the new one", async () => {
-			const host = await start();
-			const { runtime, scripted } = host;
-			const old = await runtime.send("k", "exec");
-			const generation = old.ticket?.generation;
-			// What an exec queues is bound to the generation that ran it.
-			const event = await runtime.send("k", "exec exited with 1", {
-				expect: { generation },
+		test("SE-10 an approval that was asked for in one generation is dropped in the next, with nothing written or begun", async () => {
+			const host = await start({ graceMs: 1000 });
+			const { runtime, scripted, clock } = host;
+			const old = await runtime.send("k", "delete all");
+			const asked = scripted.last.run.ticket;
+			const waits = codeOf(scripted.last.run.waitFor("approve"));
+			await turns();
+			expect(await agree(host, "k")).toMatchObject({
+				status: "waiting",
+				waits: ["approve"],
 			});
 			const reset = runtime.reset("k", { reason: "/new" });
-			const first = await runtime.send("k", "first");
-			scripted.last.end();
+			await turns();
+			expect(await waits).toBe("RUN_ABORTED");
+			const { sessionId } = (await runtime.get("k")) ?? {};
+			const approve = async (result: object) => {
+				const before = await agree(host, "k");
+				const { commits } = runtime.stats();
+				expect(await runtime.resume(asked, "approve", true)).toMatchObject(
+					result,
+				);
+				expect(runtime.stats().commits).toBe(commits);
+				expect(await agree(host, "k")).toEqual(before);
+			};
+			const stale = { result: "stale", mismatch: "generation" };
+			// While the old run still drains, when it has been given up, and when the new one asks for the same.
+			await approve(stale);
+			await clock.advance(1000);
 			await reset;
-			expect(await event.settled).toEqual({ ticket: null, outcome: "removed" });
-			expect(scripted.last.run.messages).toMatchObject([{ input: "first" }]);
-			// One that comes only now is refused.
-			expect(
-				await codeOf(
-					runtime.send("k", "exec exited with 2", { expect: { generation } }),
-				),
-			).toBe("STALE_EXPECTATION");
-			scripted.last.end();
-			await first.settled;
-			expect(scripted.runs).toHaveLength(2);
+			await approve(stale);
+			expect(scripted.runs).toHaveLength(1);
+			const next = await runtime.send("k", "hello");
+			const { run, end } = scripted.last;
+			const answer = run.waitFor("approve");
+			await turns();
+			await approve(stale);
 			expect(await agree(host, "k")).toMatchObject({
-				generation: 2,
-				queued: 0,
-				status: "ended",
+				sessionId,
+				status: "waiting",
+				activeRun: next.ticket,
 			});
+			expect(await runtime.resume(run.ticket, "approve", "new")).toMatchObject({
+				result: "done",
+			});
+			expect(await answer).toBe("new");
+			end();
+			expect(await next.settled).toMatchObject({ outcome: "completed" });
+			expect(await old.settled).toMatchObject({ outcome: "abandoned" });
+			await agree(host, "k");
+		});
+
+		test("SE-10 an approval of one generation does not answer a run of the next that has the same run id and asks for the same", async () => {
+			const host = await start();
+			const { runtime } = host;
+			const ask = async () => {
+				const run = await runtime.admit("k", { runId: "R", sessionId: "S" });
+				const answer = codeOf(run.waitFor("approve"));
+				await turns();
+				return { run, answer };
+			};
+			const old = await ask();
+			const reset = runtime.reset("k", { sessionId: "S" });
+			expect(await old.answer).toBe("RUN_ABORTED");
+			await old.run.end();
+			await reset;
+			const next = await ask();
+			const before = await agree(host, "k");
+			expect(before).toMatchObject({ generation: 2, waits: ["approve"] });
+			expect(
+				await runtime.resume(old.run.ticket, "approve", "old"),
+			).toMatchObject({ result: "stale" });
+			expect(await agree(host, "k")).toEqual(before);
+			await runtime.resume(next.run.ticket, "approve", "new");
+			expect(await next.answer).toEqual({ resolved: "new" });
+			await next.run.end();
+			expect(await agree(host, "k")).toMatchObject({
+				lastOutcome: "completed",
+				waits: [],
+			});
+		});
+
+		test("SE-11 an event of the old generation that still waits, in whatever mode, is not put before the first message of the new one", async () => {
+			const modes = ["enqueue", "latest", "collect", "steer"] as const;
+			for (const overlap of modes)
+				for (const way of ["a reset", "a message that resets"]) {
+					const host = await start();
+					const { runtime, scripted } = host;
+					const old = await runtime.send("k", "exec");
+					const generation = old.ticket?.generation;
+					// What an exec queues is bound to the generation that ran it.
+					const event = await runtime.send("k", "exec exited with 1", {
+						overlap,
+						expect: { generation },
+					});
+					const reset =
+						way === "a reset"
+							? runtime.reset("k", { reason: "/new" })
+							: Promise.resolve();
+					const first = await runtime.send("k", "first", {
+						reset: way !== "a reset",
+					});
+					scripted.last.end();
+					await reset;
+					expect(await event.settled, overlap).toEqual({
+						ticket: null,
+						outcome: "removed",
+					});
+					await turns();
+					expect(scripted.last.run.messages, overlap).toMatchObject([
+						{ input: "first" },
+					]);
+					// One that comes only now is refused.
+					expect(
+						await codeOf(
+							runtime.send("k", "exec exited with 2", {
+								overlap,
+								expect: { generation },
+							}),
+						),
+					).toBe("STALE_EXPECTATION");
+					scripted.last.end();
+					await first.settled;
+					expect(scripted.runs).toHaveLength(2);
+					expect(await agree(host, "k")).toMatchObject({
+						generation: 2,
+						queued: 0,
+						status: "ended",
+					});
+				}
 		});
 
 		test("SE-13 a command that was queued in one generation is held to it at each of its steps", async () => {

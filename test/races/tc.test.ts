@@ -1,8 +1,10 @@
 /** Scenarios of category TC: a timeout and a completion of the same run, in either order. */
 import { expect, test } from "vitest";
+import { FaultyStore } from "../support/faulty-store.ts";
+import { close } from "../support/restart.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
 import { turns } from "../support/virtual-clock.ts";
-import { agree, scenarios, type WatchedHost } from "./scenario.ts";
+import { agree, scenarios, type WatchedHost, watch } from "./scenario.ts";
 
 const isOver = (row: { hasActiveRun: boolean } | null) =>
 	row !== null && !row.hasActiveRun;
@@ -16,7 +18,7 @@ function endsOf({ feed }: WatchedHost, runId: string) {
 	);
 }
 
-scenarios("TC, a timeout against a completion", ({ start }) => {
+scenarios("TC, a timeout against a completion", ({ makeStore, start }) => {
 	test("TC-01 a run that has completed is not made a timeout by what is observed later", async () => {
 		const host = await start();
 		const { runtime, clock } = host;
@@ -162,6 +164,57 @@ scenarios("TC, a timeout against a completion", ({ start }) => {
 		expect(endsOf(host, "cron")).toEqual(["completed"]);
 	});
 
+	test("TC-05 a run that ends before its time is over has completed, also where that is written only after it", async () => {
+		const ends = {
+			"a moment before": "completed",
+			"in the tick, before its timer": "completed",
+			"a moment before, written after": "completed",
+			"in the tick, after its timer": "timeout",
+		} as const;
+		for (const [when, outcome] of Object.entries(ends)) {
+			const store = new FaultyStore(makeStore());
+			const host = await watch(store, { runTimeoutMs: 600_000 });
+			const { runtime, scripted, clock } = host;
+			const written = Promise.withResolvers<void>();
+			const end = () => {
+				if (when.endsWith("written after"))
+					store.beforeCommit = () => written.promise;
+				scripted.last.end("done");
+			};
+			// Of two timers of one moment the one that was set first fires first.
+			if (when.endsWith("before its timer")) clock.setTimeout(end, 600_000);
+			const { settled, ticket } = await runtime.send("k", "cron");
+			if (when.startsWith("a moment")) clock.setTimeout(end, 599_999);
+			if (when.endsWith("after its timer")) clock.setTimeout(end, 600_000);
+			await clock.advance(600_000);
+			if (when.endsWith("written after")) {
+				expect(await now(settled)).toBe("pending");
+				written.resolve();
+				store.beforeCommit = null;
+			}
+			const how = await settled;
+			expect([how.outcome, how.output], when).toEqual(
+				outcome === "completed"
+					? ["completed", "done"]
+					: ["timeout", undefined],
+			);
+			await clock.advance(600_000);
+			expect(endsOf(host, ticket?.runId as string), when).toEqual([outcome]);
+			expect((await runtime.runs("k")).items).toMatchObject([
+				{
+					outcome,
+					stoppedBy: outcome === "completed" ? null : "timeout",
+					error: null,
+				},
+			]);
+			expect(await agree(host, "k")).toMatchObject({
+				status: "ended",
+				lastOutcome: outcome,
+				lastError: null,
+			});
+		}
+	});
+
 	test("TC-07 a wait that timed out and a look that finds success come to success, once", async () => {
 		const host = await start();
 		const { runtime, scripted, clock } = host;
@@ -232,5 +285,52 @@ scenarios("TC, a timeout against a completion", ({ start }) => {
 		}
 		expect(await agree(host, "failed")).toEqual(row);
 		expect(endsOf(host, "R")).toEqual(["abandoned", "failed"]);
+	});
+
+	test("TC-11 the time that a run may take begins with the run, whatever timed out before it", async () => {
+		const recovery = { mode: "retry", maxAttempts: 2 } as const;
+		const store = makeStore();
+		let host = await watch(store, { runTimeoutMs: 1000, recovery });
+		const timesOut = async (settled: Promise<{ outcome: string }>) => {
+			await host.clock.advance(999);
+			expect(await now(settled)).toBe("pending");
+			expect(await agree(host, "k")).toMatchObject({ hasActiveRun: true });
+			await host.clock.advance(1);
+			host.scripted.last.end("too late");
+			expect(await settled).toMatchObject({ outcome: "timeout" });
+		};
+		await timesOut((await host.runtime.send("k", "first")).settled);
+		// In the next generation, and in the run after one that was reset.
+		await host.runtime.reset("k");
+		const reset = await host.runtime.send("k", "second");
+		await host.clock.advance(999);
+		const again = host.runtime.reset("k");
+		await turns();
+		host.scripted.last.end();
+		await again;
+		expect(await reset.settled).toMatchObject({ outcome: "aborted" });
+		await timesOut((await host.runtime.send("k", "third")).settled);
+		// The same run id again, as its host does it.
+		for (let attempt = 1; attempt <= 2; attempt++) {
+			const run = await host.runtime.admit("host", { runId: "R" });
+			expect(run.ticket.attempt).toBe(attempt);
+			await host.clock.advance(999);
+			expect(run.signal.aborted).toBe(false);
+			await host.clock.advance(1);
+			expect(run.signal.reason).toMatchObject({ by: "timeout" });
+			await run.end();
+		}
+		// And the next attempt of one that had almost used its time up when its process closed.
+		await host.runtime.send("k", "fourth", { messageId: "m" });
+		await host.clock.advance(999);
+		await close(host);
+		host = await watch(store, { runTimeoutMs: 1000, recovery });
+		await turns();
+		expect(host.scripted.last.run.ticket.attempt).toBe(2);
+		const { settled } = await host.runtime.send("k", "fourth", {
+			messageId: "m",
+		});
+		await timesOut(settled);
+		expect(await agree(host, "k")).toMatchObject({ lastOutcome: "timeout" });
 	});
 });
