@@ -21,17 +21,30 @@ const entryPoints = Object.keys(manifest.exports)
 
 /** Every line of it must compile against the declarations that ship, and the marked one must not. */
 const consumer = `
-import { createSessionRuntime } from "turnkeeper";
+import {
+	createSessionRuntime,
+	type OverlapMode,
+	type OverlapPolicy,
+	type TranscriptEntry,
+} from "turnkeeper";
 import { memoryStore } from "turnkeeper/memory";
 
 await using runtime = createSessionRuntime<string, string>({
 	store: memoryStore(),
-	execute: async (run) => run.messages.map(({ input }) => input).join(" "),
+	overlap: (row, message): OverlapMode | OverlapPolicy =>
+		row.queued > 0 || message.input === "" ? "reject" : { mode: "collect", debounceMs: 0 },
+	execute: async (run) => {
+		const text = run.messages.map(({ input }) => input).join(" ");
+		await run.append({ text });
+		return run.deliver("reply", async ({ idempotencyKey }) => text + idempotencyKey.slice(0, 0));
+	},
 });
 await runtime.start();
 const receipt = await runtime.send("chat:1", "hello", { messageId: "m-1" });
 const { outcome, output } = await receipt.settled;
 console.log(receipt.disposition, outcome, output?.toUpperCase());
+const entries: readonly TranscriptEntry[] = (await runtime.transcript("chat:1")).items;
+for await (const item of runtime.follow(receipt.ticket!)) console.log("gap" in item, entries.length);
 // @ts-expect-error a runtime needs a store
 createSessionRuntime({});
 `;
