@@ -43,6 +43,8 @@ interface Turn {
 	readonly at: number;
 	/** A fresh run id if a managed run may start in this turn, else null or absent. */
 	readonly grant?: string | null | undefined;
+	/** The version of the facts that it was made for: what it does to them is the next one, also where all that it does is to let a message be taken. */
+	readonly version?: number | undefined;
 }
 
 interface Command extends Turn {

@@ -213,8 +213,12 @@ export function nextRun(
 	};
 }
 
-/** Part of a turn that some event began, so not a version of its own. */
-export function take(facts: SessionFacts, run: RunFacts): SessionFacts {
+/** Part of a turn that some event began: one version with whatever else that did, or a version of its own if it did nothing else. */
+export function take(
+	facts: SessionFacts,
+	run: RunFacts,
+	event: { readonly at: number; readonly version?: number | undefined },
+): SessionFacts {
 	const queue =
 		run.messageIds.length === facts.queue.length
 			? []
@@ -223,6 +227,11 @@ export function take(facts: SessionFacts, run: RunFacts): SessionFacts {
 				);
 	return {
 		...facts,
+		version:
+			event.version === undefined
+				? facts.version
+				: Math.max(facts.version, event.version + 1),
+		updatedAt: event.at,
 		run,
 		queue,
 		retries:

@@ -429,12 +429,12 @@ export const sessionMachine = setup({
 		begin: assign(
 			change((facts, event) => {
 				const lined = accepted(facts, event);
-				return line.take(lined, next(lined, event));
+				return line.take(lined, next(lined, event), event);
 			}),
 		),
 		accept: assign(change(accepted)),
 		take: assign(
-			change((facts, event) => line.take(facts, next(facts, event))),
+			change((facts, event) => line.take(facts, next(facts, event), event)),
 		),
 		interrupt: assign(
 			change((facts, event) =>

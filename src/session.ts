@@ -313,7 +313,8 @@ export class LiveSession {
 						turn.inspection = [...turn.inspection, seen];
 					})
 				: null;
-			this.#host.gather(turn, () => actor.send(event));
+			const made = Object.assign(event, { version: before.version });
+			this.#host.gather(turn, () => actor.send(made));
 			watch?.unsubscribe();
 			const snapshot = actor.getSnapshot();
 			if (snapshot.status !== "active") {

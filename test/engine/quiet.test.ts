@@ -424,3 +424,26 @@ for (const [kind, makeStore] of storeKinds)
 			});
 		});
 	});
+
+for (const [kind, makeStore] of storeKinds)
+	test(`a message that an answer to nothing lets begin is a version of its own, on ${kind}`, async () => {
+		// 1 its window is over by the clock, and the timer has not fired yet → 2 an answer for a run that nobody waits for comes → 3 the message
+		// begins in that turn, which does nothing else.
+		const clock = new WallClock();
+		const host = await startScripted(makeStore(), { overlap: collect, clock });
+		const { runtime, scripted } = host;
+		const { row } = await runtime.send("k", "hello");
+		clock.back = -100;
+		const nobody = { sessionKey: "k", generation: 1, runId: "nobody" };
+		expect(await runtime.resume(nobody, "may I", true)).toMatchObject({
+			result: "stale",
+		});
+		await turns();
+		expect(scripted.runs).toHaveLength(1);
+		expect(await runtime.get("k")).toMatchObject({
+			status: "running",
+			queued: 0,
+			version: row.version + 1,
+		});
+		expect(host.feedRow("k")).toEqual(await runtime.get("k"));
+	});

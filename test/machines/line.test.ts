@@ -354,7 +354,7 @@ function carryOut(
 			expect(head).toEqual(queue.slice(0, head.length));
 			expect(run.messageIds).toEqual(head.map(({ messageId }) => messageId));
 			memory.taken = head.length === 1 ? (head[0] ?? null) : null;
-			return { ...line.take(facts, run), run: null };
+			return { ...line.take(facts, run, { at: 1000 }), run: null };
 		}
 		case "putBack": {
 			const { taken } = memory;
