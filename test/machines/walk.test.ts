@@ -125,7 +125,7 @@ function walk(seed: number): void {
 								maxAttempts: 3,
 								maxAgeMs: 1e6,
 								// Of a run that died, the engine has its messages.
-								messages: taken.filter((one) =>
+								messages: [...taken.values()].filter((one) =>
 									run?.messageIds.includes(one.messageId),
 								),
 							},
@@ -214,7 +214,7 @@ function walk(seed: number): void {
 	};
 
 	/** What runs have been given, as the engine would remember it. */
-	const taken: SessionFacts["queue"][number][] = [];
+	const taken = new Map<string, SessionFacts["queue"][number]>();
 	for (let step = 0; step < 120; step++) {
 		at += random(12);
 		const before = snapshot.context.facts;
@@ -234,9 +234,10 @@ function walk(seed: number): void {
 		}[]) {
 			if (type === "startRun") {
 				met.push(params.run as RunFacts);
-				taken.push(...(params.messages ?? []));
+				for (const one of params.messages ?? []) taken.set(one.messageId, one);
 			}
-			if (type === "reply" && params.message) taken.push(params.message);
+			if (type === "reply" && params.message)
+				taken.set(params.message.messageId, params.message);
 		}
 		expectWhole(before, facts, where);
 
