@@ -7,6 +7,7 @@ export type {
 	Message,
 	SessionRow,
 	SessionStatus,
+	StoredEntry,
 	TranscriptEntry,
 } from "../machines/facts.ts";
 export type { JsonValue } from "../machines/json.ts";

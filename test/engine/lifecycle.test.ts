@@ -548,6 +548,32 @@ describe("options", () => {
 		"a grace period that is no number": { graceMs: Number.NaN },
 		"a negative rest": { passivateAfterMs: -1 },
 		"nobody resident": { maxResident: 0 },
+		"a negative quiet window": {
+			overlap: { mode: "collect", debounceMs: -1 },
+		},
+		"a full line that does neither": {
+			overlap: { mode: "enqueue", onFull: "drop" },
+		},
+		"a negative run time": { runTimeoutMs: -1 },
+		"no slot": { maxConcurrentRuns: 0 },
+		"half a slot": { maxConcurrentRuns: 0.5 },
+		"a recovery that is none": { recovery: { mode: "resume" } },
+		"no attempt": { recovery: { mode: "retry", maxAttempts: 0 } },
+		"a negative age": {
+			recovery: { mode: "retry", maxAttempts: 2, maxAgeMs: -1 },
+		},
+		"no rest before expiry": { expiry: { idleMs: 0 } },
+		"an hour that no day has": {
+			expiry: { daily: { hour: 24, timeZone: "UTC" } },
+		},
+		"a time zone that is none": {
+			expiry: { daily: { hour: 4, timeZone: "Middle/Earth" } },
+		},
+		"a carryOver that is no function": { carryOver: {} },
+		"an onGenerationEnded that is no function": { onGenerationEnded: true },
+		"no generation kept": { retention: { generationsPerKey: 0 } },
+		"a negative age of records": { retention: { maxAgeMs: -1 } },
+		"ids kept for text": { retention: { messageIdsMs: "1d" } },
 	};
 	for (const [name, options] of Object.entries(bad))
 		test(`with ${name} are refused at once`, () => {
