@@ -342,9 +342,9 @@ export function countUsage(
 	return {
 		...touch(facts, event),
 		draining: facts.draining.map((one) =>
-			ownsRun(one.run, event.ticket)
+			one.run.generation === event.ticket.generation
 				? {
-						run: stepRun(one.run, event),
+						run: counted(one.run),
 						ended: { ...one.ended, row: addUsage(one.ended.row, event) },
 					}
 				: one,

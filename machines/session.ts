@@ -309,6 +309,12 @@ export const sessionMachine = setup({
 			({ hidden, generation }, event) =>
 				!hidden && as<"usage">(event).ticket.generation === generation,
 		),
+		// Its archived row is written again when what drains has settled.
+		isOfDrainingGeneration: test(({ draining }, event) =>
+			draining.some(
+				({ run }) => run.generation === as<"usage">(event).ticket.generation,
+			),
+		),
 		// what a run owns
 		isAnswered: test(
 			(facts, event) =>
@@ -622,7 +628,7 @@ export const sessionMachine = setup({
 		usage: [
 			{ guard: "ownsReservation", actions: [ask.keepCounted, "countUsage"] },
 			{ guard: "isOfThisGeneration", actions: "countUsage" },
-			{ guard: "ownsDrainingRun", actions: "countUsage" },
+			{ guard: "isOfDrainingGeneration", actions: "countUsage" },
 		],
 		patch: [
 			{ guard: "expectsOther", actions: ask.stale },

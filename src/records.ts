@@ -26,8 +26,9 @@ export function countUsage<Meta>(
 					archived = await engine.store.generation(sessionKey, generation);
 			})();
 		},
-		event: (session) =>
-			archived || (settled && settled.generation !== session.facts.generation)
+		event: ({ facts }) =>
+			(archived || (settled && settled.generation !== facts.generation)) &&
+			!(settled && drains(facts, ticket.generation))
 				? null
 				: { type: "usage", at: engine.now(), ticket, ...used },
 		amend: (turn) => {
@@ -53,6 +54,14 @@ export async function keptRun<Meta>(
 			(run) => run.generation === generation && run.attempt === attempt,
 		) ?? null
 	);
+}
+
+/** Whether the archived row of a generation is written once more, when a run of it has settled. */
+export function drains(
+	{ draining }: SessionFacts,
+	generation: number,
+): boolean {
+	return draining.some(({ run }) => run.generation === generation);
 }
 
 export function isReserved(facts: SessionFacts, ticket: RunTicket): boolean {

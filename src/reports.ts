@@ -1,4 +1,5 @@
 /** Owns the way of a lifecycle report to its verdict: whose run it means, wherever that run stands. Every report gets one. */
+import type { SessionEvent } from "../machines/events.ts";
 import type { ArchivedGeneration, SessionFacts } from "../machines/facts.ts";
 import { notJson } from "../machines/json.ts";
 import { addUsage } from "../machines/lifecycle.ts";
@@ -17,6 +18,7 @@ import { checkName, copied, shown } from "./arguments.ts";
 import type { Engine } from "./engine.ts";
 import { errorText } from "./errors.ts";
 import { risingId } from "./ids.ts";
+import { drains } from "./records.ts";
 import type { LiveSession, Operation } from "./session.ts";
 import type { StoredRefusal } from "./store.ts";
 import { rowAfter, type Turn } from "./turn.ts";
@@ -86,7 +88,7 @@ export class Reports<Meta> {
 			},
 			event: ({ facts }) =>
 				stored
-					? null
+					? lateUsage(stored, facts, engine.now())
 					: {
 							type: "report",
 							at: engine.now(),
@@ -209,6 +211,24 @@ interface Stored {
 	readonly judgement: Judgement;
 	/** The archived generation with the usage that came late. */
 	readonly generation: ArchivedGeneration | null;
+	readonly used: {
+		readonly inputTokens: number;
+		readonly outputTokens: number;
+	};
+}
+
+const nothingUsed = { inputTokens: 0, outputTokens: 0 };
+
+/** What a report adds to a generation of which something drains still: that has its row yet to write. */
+function lateUsage(
+	{ judgement: { run }, used }: Stored,
+	facts: SessionFacts,
+	at: number,
+): SessionEvent | null {
+	const isUsed = used.inputTokens > 0 || used.outputTokens > 0;
+	return run && isUsed && drains(facts, run.generation)
+		? { type: "usage", at, ticket: ticketOf(run), ...used }
+		: null;
 }
 
 async function judgeElsewhere<Meta>(
@@ -228,10 +248,12 @@ async function judgeElsewhere<Meta>(
 		return {
 			judgement: mismatch([...inSession(session, report), ...kept], report),
 			generation: null,
+			used: nothingUsed,
 		};
 	const judgement = judgeStored(latest, report, engine.now());
 	const { verdict, run } = judgement;
-	if (verdict !== "archived" || !run) return { judgement, generation: null };
+	if (verdict !== "archived" || !run)
+		return { judgement, generation: null, used: nothingUsed };
 	const ended = await engine.store.generation(session.key, run.generation);
 	const used = {
 		inputTokens: run.inputTokens - latest.inputTokens,
@@ -240,6 +262,7 @@ async function judgeElsewhere<Meta>(
 	return {
 		judgement,
 		generation: ended && { ...ended, row: addUsage(ended.row, used) },
+		used,
 	};
 }
 

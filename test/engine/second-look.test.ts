@@ -1,0 +1,74 @@
+/** What a second look at the interleavings of what a run owns has found. */
+import type { JsonValue, OpenStore, SessionStore } from "turnkeeper";
+import { describe, expect, test } from "vitest";
+import { CrashingStore } from "../support/crashing-store.ts";
+import { FaultyStore } from "../support/faulty-store.ts";
+import { startHost } from "../support/host.ts";
+import { codeOf, now, startScripted } from "../support/scripted-host.ts";
+import { storeKinds } from "../support/stores.ts";
+import { turns, VirtualClock } from "../support/virtual-clock.ts";
+
+const retry = { mode: "retry", maxAttempts: 3 } as const;
+
+/** A store whose calls a test may bend, by name. */
+function bent(
+	inner: SessionStore,
+	bend: Partial<{
+		[Name in keyof OpenStore]: (
+			store: OpenStore,
+			...args: never[]
+		) => Promise<unknown>;
+	}>,
+): SessionStore {
+	return {
+		read: () => inner.read(),
+		open: async (owner) => {
+			const store = await inner.open(owner);
+			return new Proxy(store, {
+				get: (target, name) => {
+					const own = bend[name as keyof OpenStore];
+					if (own) return (...args: never[]) => own(target, ...args);
+					const value = Reflect.get(target, name, target);
+					return typeof value === "function" ? value.bind(target) : value;
+				},
+			});
+		},
+	};
+}
+
+for (const [kind, makeStore] of storeKinds)
+	describe(`second look, on ${kind}`, () => {
+		test("late usage of a settled run counts also while another of its generation drains", async () => {
+			const { runtime } = await startHost(makeStore());
+			const a = await runtime.admit("k", { runId: "A" });
+			await a.end();
+			const b = await runtime.admit("k", { runId: "B" });
+			const reset = runtime.reset("k");
+			await turns();
+			a.usage({ inputTokens: 7 });
+			await turns();
+			expect((await runtime.archive("k")).items[0]?.row.inputTokens).toBe(7);
+			await b.end();
+			await reset;
+			expect((await runtime.archive("k")).items[0]?.row.inputTokens).toBe(7);
+		});
+		test("a late end of a reserved run counts also while another of its generation drains", async () => {
+			const { runtime } = await startHost(makeStore());
+			await runtime.admit("k", { runId: "A", reserve: true });
+			const b = await runtime.admit("k", { runId: "B" });
+			const reset = runtime.reset("k");
+			await turns();
+			expect(
+				(
+					await runtime.report({
+						runId: "A",
+						phase: "end",
+						usage: { inputTokens: 7 },
+					})
+				).verdict,
+			).toBe("archived");
+			await b.end();
+			await reset;
+			expect((await runtime.archive("k")).items[0]?.row.inputTokens).toBe(7);
+		});
+	});
