@@ -539,8 +539,10 @@ export class Intake<Input, Output, Meta> {
 			const ended = kept.find(
 				(one) => one.attempt === run.attempt && one.outcome !== null,
 			);
+			// What its run never looked at has gone back into line, and ends another time.
+			const isBack = ended && !ended.messageIds.includes(messageId);
 			// While the run is in the registry its end is on its way, with its output.
-			if (!this.#engine.registry.get(run))
+			if (!isBack && !this.#engine.registry.get(run))
 				this.#receipts.settle(
 					key,
 					messageId,

@@ -71,4 +71,22 @@ for (const [kind, makeStore] of storeKinds)
 			await reset;
 			expect((await runtime.archive("k")).items[0]?.row.inputTokens).toBe(7);
 		});
+		test("a message sent again as the run that did not look at it ends is not over with that", async () => {
+			const host = await startScripted(makeStore(), { overlap: "steer" });
+			const { runtime, scripted } = host;
+			await runtime.send("k", "hello", { messageId: "m0" });
+			const { run, end } = scripted.last;
+			const first = await runtime.send("k", "left", { messageId: "left" });
+			const store = host.store;
+			// Pulled, committed, and the executor ends before it has it in hand.
+			void run.steering[Symbol.asyncIterator]().next();
+			await Promise.resolve();
+			await Promise.resolve();
+			end("done");
+			const again = runtime.send("k", "left", { messageId: "left" });
+			await turns();
+			const receipt = await again;
+			expect(scripted.runs.length).toBe(2);
+			expect(await now(first.settled)).toBe("pending");
+		});
 	});
