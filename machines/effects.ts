@@ -285,9 +285,9 @@ export const keepUnread = effect("keepMessages", (facts, event) =>
 		"its run ended before it looked at it",
 	),
 );
-export const keepTriedAgain = effect("keepMessages", (_, event) =>
+export const keepTriedAgain = effect("keepMessages", ({ run }, event) =>
 	line.backInLine(
-		triedAgain(as<"settled">(event)),
+		triedAgain(run as RunFacts, as<"settled">(event)),
 		"its run died and is tried again",
 	),
 );

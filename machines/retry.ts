@@ -23,9 +23,13 @@ export function isTriedAgain(
 
 /** The messages of a run that died: before all others that have no front place, and taken together. */
 export function triedAgain(
+	{ messageIds }: RunFacts,
 	event: EventOf<"settled">,
 ): readonly QueuedMessage[] {
-	const messages = event.retry?.messages ?? [];
+	// One whose hand-over was not committed stands in line already.
+	const messages = (event.retry?.messages ?? []).filter(({ messageId }) =>
+		messageIds.includes(messageId),
+	);
 	const group = Math.min(...messages.map(({ seq }) => seq));
 	return messages.map((message, at) => ({
 		...message,
@@ -42,7 +46,10 @@ export function requeue(
 	run: RunFacts,
 ): SessionFacts {
 	return {
-		...putBack(leave(facts, event, run), triedAgain(event)),
+		...putBack(
+			leave(facts, event, run),
+			triedAgain(facts.run as RunFacts, event),
+		),
 		retries: [...facts.retries, run],
 	};
 }

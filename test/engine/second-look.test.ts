@@ -85,8 +85,36 @@ for (const [kind, makeStore] of storeKinds)
 			end("done");
 			const again = runtime.send("k", "left", { messageId: "left" });
 			await turns();
-			const receipt = await again;
+			await again;
 			expect(scripted.runs.length).toBe(2);
 			expect(await now(first.settled)).toBe("pending");
+		});
+		test("a message whose hand-over was not stored stands in line once after a close", async () => {
+			const store = new FaultyStore(makeStore());
+			const host = await startScripted(store, {
+				overlap: "steer",
+				recovery: retry,
+				graceMs: 100,
+			});
+			const { runtime, scripted } = host;
+			await runtime.send("k", "hello", { messageId: "hello" });
+			const { run, end } = scripted.last;
+			await runtime.send("k", "left", { messageId: "left" });
+			store.faults.push("before", "before");
+			void run.steering[Symbol.asyncIterator]().next();
+			for (let i = 0; i < 3; i++) await Promise.resolve();
+			run.signal.addEventListener("abort", () => end("x"));
+			const closing = runtime.close({ graceMs: 1000 });
+			await host.clock.advance(1000);
+			await closing;
+			const next = await startScripted(store, {
+				overlap: "steer",
+				recovery: retry,
+				clock: host.clock,
+			});
+			await turns();
+			expect(
+				next.scripted.runs[0]?.run.messages.map((m) => m.messageId),
+			).toEqual(["hello"]);
 		});
 	});
