@@ -455,6 +455,8 @@ export function noteDelivery(
 		...touch(facts, event),
 		run: facts.run && noted(facts.run),
 		draining: facts.draining.map((one) => ({ ...one, run: noted(one.run) })),
+		// Its next attempt is to know of it.
+		retries: facts.retries.map(noted),
 	};
 }
 

@@ -301,6 +301,7 @@ export const sessionMachine = setup({
 		ownsUnsettledRun: test(
 			(facts, event) =>
 				ownsLive(facts, event) ||
+				facts.retries.some((run) => ownsRun(run, as<Ticketed>(event).ticket)) ||
 				facts.draining.some(({ run }) =>
 					ownsRun(run, as<Ticketed>(event).ticket),
 				),

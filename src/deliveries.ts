@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { JsonValue } from "../machines/json.ts";
-import { type RunFacts, stepRun } from "../machines/run.ts";
+import { ownsRun, type RunFacts, stepRun } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
 import { checkJson, copied, invalid, shown } from "./arguments.ts";
 import { ask, staleRun } from "./asking.ts";
@@ -113,7 +113,10 @@ function note<Meta>(
 						settled = kept;
 					});
 				},
-				event: () => (settled ? null : { ...step, at: engine.now(), ticket }),
+				event: ({ facts }) =>
+					settled && !facts.retries.some((run) => ownsRun(run, ticket))
+						? null
+						: { ...step, at: engine.now(), ticket },
 				amend: (turn) => {
 					if (settled) turn.runs = [stepRun(settled, step)];
 				},

@@ -117,4 +117,41 @@ for (const [kind, makeStore] of storeKinds)
 				next.scripted.runs[0]?.run.messages.map((m) => m.messageId),
 			).toEqual(["hello"]);
 		});
+		test("a delivery that ended as its run was put in line again is not made twice", async () => {
+			const store = new FaultyStore(makeStore());
+			const host = await startScripted(store, { recovery: retry });
+			const { runtime, scripted } = host;
+			await runtime.send("k", "hello", { messageId: "hello" });
+			const { run } = scripted.last;
+			const effect = Promise.withResolvers<JsonValue>();
+			void run.deliver("reply", () => effect.promise);
+			await turns();
+			const closing = runtime.close({ graceMs: 1000 });
+			await turns();
+			let seen = 0;
+			store.beforeCommit = async () => {
+				seen++;
+				if (seen === 1) {
+					effect.resolve("sent");
+					await turns(2);
+				}
+			};
+			await host.clock.advance(1000);
+			await host.clock.advance(1000);
+			await closing;
+			store.beforeCommit = null;
+			const next = await startScripted(store, {
+				recovery: retry,
+				clock: host.clock,
+			});
+			await turns();
+			let calls = 0;
+			const r = next.scripted.last.run;
+			expect(r.ticket.attempt).toBe(2);
+			const out = await r.deliver("reply", () => {
+				calls++;
+				return "again";
+			});
+			expect([calls, out]).toEqual([0, "sent"]);
+		});
 	});
