@@ -469,8 +469,10 @@ export class Intake<Input, Output, Meta> {
 		const { facts } = session;
 		const { run } = facts;
 		if (run?.driver === "host" && run.runId === runId) return undefined;
-		if (reservationOf(facts, runId)) return undefined;
 		const engine = this.#engine;
+		// One that has expired is left behind with its generation.
+		const isOver = engine.renewal.reasonToExpire(facts) !== null;
+		if (!isOver && reservationOf(facts, runId)) return undefined;
 		return (async () => {
 			await engine.settled(session);
 			const kept = await engine.store.runsNamed(runId, session.key);

@@ -154,4 +154,13 @@ for (const [kind, makeStore] of storeKinds)
 			});
 			expect([calls, out]).toEqual([0, "sent"]);
 		});
+		test("a run whose reservation expired is a new attempt", async () => {
+			const { runtime, clock } = await startHost(makeStore(), {
+				expiry: { idleMs: 1000 },
+			});
+			await runtime.admit("k", { runId: "R", reserve: true });
+			await clock.advance(1000);
+			const run = await runtime.admit("k", { runId: "R" });
+			expect(run.ticket).toMatchObject({ generation: 2, attempt: 2 });
+		});
 	});
