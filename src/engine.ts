@@ -206,6 +206,8 @@ export class Engine<Meta>
 		key: string,
 		kept: Omit<Operation, "failed" | "kept" | "intake">,
 		givenUp?: () => void,
+		/** Told each time that it has to be tried again. */
+		later?: () => void,
 	): void {
 		const operation: Operation = {
 			...kept,
@@ -217,6 +219,7 @@ export class Engine<Meta>
 				}
 				this.projection.trouble(error);
 				this.retries.again(key, operation, givenUp);
+				later?.();
 			},
 		};
 		if (this.isOver) givenUp?.();

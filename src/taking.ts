@@ -20,6 +20,7 @@ export interface TakingHost {
 		key: string,
 		operation: Omit<Operation, "failed" | "kept" | "intake">,
 		givenUp: () => void,
+		later: () => void,
 	): void;
 }
 
@@ -128,6 +129,8 @@ export class Taking {
 				committed: done,
 			},
 			done,
+			// While it cannot be read or stored, others may have the slot.
+			() => this.slots.answered(key),
 		);
 	}
 

@@ -163,4 +163,30 @@ for (const [kind, makeStore] of storeKinds)
 			const run = await runtime.admit("k", { runId: "R" });
 			expect(run.ticket).toMatchObject({ generation: 2, attempt: 2 });
 		});
+		test("a session that cannot be read keeps no slot from the others", async () => {
+			let bad = false;
+			const faulty = new FaultyStore(makeStore());
+			const store = bent(faulty, {
+				load: (s, key: string) => {
+					if (bad && key === "b") return Promise.reject(new Error("disk"));
+					return s.load(key);
+				},
+			});
+			const { runtime, clock, scripted } = await startScripted(store, {
+				maxConcurrentRuns: 1,
+			});
+			await runtime.send("a", "a");
+			await runtime.send("b", "b");
+			await runtime.send("c", "c");
+			bad = true;
+			faulty.faults.push("before", "before");
+			await codeOf(runtime.patch("b", { x: 1 }));
+			scripted.last.end();
+			await turns();
+			await clock.advance(60_000);
+			expect(scripted.runs.map(({ run }) => run.ticket.sessionKey)).toEqual([
+				"a",
+				"c",
+			]);
+		});
 	});
