@@ -7,6 +7,9 @@ import type { Engine } from "./engine.ts";
 import { TurnkeeperError } from "./errors.ts";
 import type { LiveRun } from "./registry.ts";
 
+/** What a run waits for in this process, a name each time. */
+const waiters = new WeakMap<LiveRun, readonly string[]>();
+
 export async function waitFor<Meta>(
 	engine: Engine<Meta>,
 	live: LiveRun,
@@ -32,7 +35,10 @@ export async function waitFor<Meta>(
 		release: () => stopped.reject(staleRun(live.ticket)),
 	};
 	live.own(owned);
+	const others = waiters.get(live) ?? [];
+	waiters.set(live, [...others, name]);
 	let timer: unknown = null;
+	let isAsked = false;
 	try {
 		const { reply, after } = await ask(
 			engine,
@@ -48,6 +54,7 @@ export async function waitFor<Meta>(
 				isOpen = reply?.result === "done";
 			},
 		);
+		isAsked = true;
 		if (reply?.result === "known") return copied(reply.value);
 		if (reply?.result !== "done") throw staleRun(live.ticket);
 		const wait = after.run?.waits.find((one) => one.name === name);
@@ -67,6 +74,12 @@ export async function waitFor<Meta>(
 	} finally {
 		clock.clearTimeout(timer);
 		live.disown(owned);
+		const left = [...(waiters.get(live) ?? [])];
+		left.splice(left.indexOf(name), 1);
+		waiters.set(live, left);
+		// Its commit failed, and may hold all the same.
+		if (!isAsked)
+			giveUp(engine, live, name, () => !waiters.get(live)?.includes(name));
 	}
 }
 
@@ -90,10 +103,17 @@ async function goOn<Meta>(
 }
 
 /** The time of a wait is over, unless an answer was committed before. */
-function giveUp<Meta>(engine: Engine<Meta>, live: LiveRun, name: string): void {
+function giveUp<Meta>(
+	engine: Engine<Meta>,
+	live: LiveRun,
+	name: string,
+	/** Asked when its turn has come. */
+	holds: () => boolean = () => true,
+): void {
 	const { ticket } = live;
 	engine.keep(ticket.sessionKey, {
-		event: () => ({ type: "unwait", at: engine.now(), ticket, name }),
+		event: () =>
+			holds() ? { type: "unwait", at: engine.now(), ticket, name } : null,
 		committed: () => {},
 	});
 }

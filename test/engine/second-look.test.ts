@@ -189,4 +189,41 @@ for (const [kind, makeStore] of storeKinds)
 				"c",
 			]);
 		});
+		test("a wait that its run was told had failed is none, though its commit held", async () => {
+			let loses = false,
+				blind = 0;
+			const store = bent(makeStore(), {
+				commit: async (s, b) => {
+					await s.commit(b);
+					if (loses) {
+						loses = false;
+						blind = 1;
+						throw new Error("lost");
+					}
+				},
+				version: async (s, k) => {
+					if (blind > 0) {
+						blind--;
+						throw new Error("lost");
+					}
+					return s.version(k);
+				},
+			});
+			const { runtime, clock, scripted } = await startScripted(store, {
+				runTimeoutMs: 10_000,
+			});
+			await runtime.send("k", "hello");
+			const { run } = scripted.last;
+			loses = true;
+			expect(await codeOf(run.waitFor("ok?", { timeoutMs: 1000 }))).toBe(
+				"STORE_FAILED",
+			);
+			await clock.advance(2000);
+			expect(await runtime.get("k")).toMatchObject({
+				status: "running",
+				waits: [],
+			});
+			await clock.advance(60_000);
+			expect(run.signal.aborted).toBe(true);
+		});
 	});
