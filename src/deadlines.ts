@@ -2,7 +2,7 @@
  * Owns the two times of a live run: how long it may take, and how long it may be silent. When one is over it says so; what that means is
  * decided by the session. Time in which a run waits counts for neither.
  */
-import { openWaits, type RunFacts } from "../machines/run.ts";
+import { openWaits, type RunFacts, type RunWait } from "../machines/run.ts";
 import type { Clock } from "./clock.ts";
 import type { LiveRun } from "./registry.ts";
 
@@ -12,6 +12,8 @@ export interface DeadlineHost {
 	timedOut(live: LiveRun): void;
 	/** A run that has a lease was silent for too long. Looked at `again` if it was heard of before that could be decided. */
 	fellSilent(live: LiveRun, again: () => void): void;
+	/** The time of a wait is over that began in another process. */
+	unanswered(live: LiveRun, wait: RunWait): void;
 	/** A run that has a lease showed that it lives. */
 	alive(live: LiveRun): void;
 }
@@ -78,6 +80,24 @@ export function armLease(
 		},
 		release: () => clock.clearTimeout(timer),
 	});
+}
+
+/** The waits that a run comes with; those that begin here have timers of their own. */
+export function armWaits(live: LiveRun, host: DeadlineHost): void {
+	const { clock } = host;
+	const open = openWaits(live.run);
+	for (const wait of live.run.waits) {
+		const { name, deadline } = wait;
+		if (deadline === null || !open.includes(name)) continue;
+		let timer: unknown = null;
+		const look = () => {
+			const left = deadline - clock.now();
+			if (left > 0) timer = clock.setTimeout(look, left);
+			else host.unanswered(live, wait);
+		};
+		look();
+		live.own({ release: () => clock.clearTimeout(timer) });
+	}
 }
 
 /** How long a run may be silent still, in ms. */

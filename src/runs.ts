@@ -3,7 +3,12 @@
  * they held. What they may do is decided by their sessions; whatever ends one here is an event that is tried until it is committed.
  */
 import type { SessionFacts } from "../machines/facts.ts";
-import { openWaits, type RunFacts, type RunStop } from "../machines/run.ts";
+import {
+	openWaits,
+	type RunFacts,
+	type RunStop,
+	type RunWait,
+} from "../machines/run.ts";
 import type { StopCause } from "../machines/ticket.ts";
 import { type Child, Children } from "./children.ts";
 import type { Clock } from "./clock.ts";
@@ -11,6 +16,7 @@ import type { RetryBounds } from "./config.ts";
 import {
 	armLease,
 	armTimeout,
+	armWaits,
 	type DeadlineHost,
 	silenceLeft,
 } from "./deadlines.ts";
@@ -78,6 +84,7 @@ export class Runs implements DeadlineHost {
 			live.seenAt = Math.max(live.seenAt, run.seenAt ?? 0);
 			armLease(live, run.leaseMs, this);
 		}
+		armWaits(live, this);
 		return live;
 	}
 
@@ -104,6 +111,17 @@ export class Runs implements DeadlineHost {
 					ticket,
 				};
 			},
+			committed: () => {},
+		});
+	}
+
+	unanswered({ ticket }: LiveRun, { name, deadline }: RunWait): void {
+		this.#host.keep(ticket.sessionKey, {
+			event: ({ facts: { run } }) =>
+				// Asked for anew, it has another time.
+				run?.waits.some((one) => one.name === name && one.deadline === deadline)
+					? { type: "unwait", at: this.#host.now(), ticket, name }
+					: null,
 			committed: () => {},
 		});
 	}

@@ -226,4 +226,19 @@ for (const [kind, makeStore] of storeKinds)
 			await clock.advance(60_000);
 			expect(run.signal.aborted).toBe(true);
 		});
+		test("nobody answers a run with a lease after a crash: its wait is given up in time", async () => {
+			const store = new CrashingStore(makeStore());
+			const host = await startHost(store);
+			const run = await host.runtime.admit("k", { runId: "R", leaseMs: 1000 });
+			run.waitFor("ok?", { timeoutMs: 5000 }).catch(() => {});
+			await turns();
+			await store.crash();
+			const next = await startHost(store, {
+				clock: new VirtualClock(host.clock.now()),
+			});
+			await next.clock.advance(3_600_000);
+			expect(await next.runtime.get("k")).toMatchObject({
+				hasActiveRun: false,
+			});
+		});
 	});
