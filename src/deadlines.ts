@@ -102,11 +102,14 @@ export function armWaits(live: LiveRun, host: DeadlineHost): void {
 
 /** How long a run may be silent still, in ms. */
 export function silenceLeft(
-	{ run, seenAt }: LiveRun,
+	live: LiveRun,
 	leaseMs: number,
 	now: number,
 ): number {
-	return isWaiting(run) ? leaseMs : seenAt + leaseMs - now;
+	if (isWaiting(live.run)) return leaseMs;
+	// A clock that has stepped back since: it runs anew from here.
+	live.seenAt = Math.min(live.seenAt, now);
+	return live.seenAt + leaseMs - now;
 }
 
 function isWaiting(run: RunFacts): boolean {
