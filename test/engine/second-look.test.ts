@@ -77,7 +77,6 @@ for (const [kind, makeStore] of storeKinds)
 			await runtime.send("k", "hello", { messageId: "m0" });
 			const { run, end } = scripted.last;
 			const first = await runtime.send("k", "left", { messageId: "left" });
-			const store = host.store;
 			// Pulled, committed, and the executor ends before it has it in hand.
 			void run.steering[Symbol.asyncIterator]().next();
 			await Promise.resolve();
