@@ -103,6 +103,8 @@ export type SessionEvent =
 	| (Turn & {
 			readonly type: "overdue";
 			readonly ticket: RunTicket;
+			/** The cause of a stop that was fired but whose commit failed. */
+			readonly stoppedBy?: StopCause | undefined;
 			readonly unread?: readonly QueuedMessage[] | undefined;
 	  })
 	| (Command & {

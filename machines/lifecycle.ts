@@ -302,7 +302,7 @@ export function settledRun(
 		type: "settle",
 		end:
 			event.type === "overdue"
-				? { at: event.at, outcome: "abandoned" }
+				? { at: event.at, outcome: "abandoned", stoppedBy: event.stoppedBy }
 				: event.end,
 	});
 }

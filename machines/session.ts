@@ -121,6 +121,12 @@ const live = {
 			actions: [ask.keepSettled, ask.keepUnread, "leave"],
 		},
 	],
+	// Also of a run whose stop was fired but not committed: nobody else would end it.
+	overdue: {
+		guard: "ownsLiveRun",
+		target: "ended",
+		actions: [ask.keepSettled, ask.keepUnread, "leave"],
+	},
 	// Repeated aborts join; the earliest deadline counts.
 	abort: {
 		guard: "stopsThis",
@@ -686,14 +692,7 @@ export const sessionMachine = setup({
 			},
 		},
 		aborting: {
-			on: {
-				...live,
-				overdue: {
-					guard: "ownsLiveRun",
-					target: "ended",
-					actions: [ask.keepSettled, ask.keepUnread, "leave"],
-				},
-			},
+			on: live,
 		},
 		ended: free,
 		failed: free,

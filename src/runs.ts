@@ -215,6 +215,7 @@ export class Runs implements DeadlineHost {
 				at: this.#host.now(),
 				grant: this.#host.taking.grant(facts),
 				ticket: live.ticket,
+				stoppedBy: live.stoppedBy ?? undefined,
 				unread: live.unread,
 			}),
 			committed: () => {},
