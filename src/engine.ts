@@ -6,7 +6,12 @@ import type { SessionEvent } from "../machines/events.ts";
 import type { ExpiryPolicy } from "../machines/expiry.ts";
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
-import { openWaits, ticketOf } from "../machines/run.ts";
+import {
+	openWaits,
+	type RunFacts,
+	stepRun,
+	ticketOf,
+} from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
 import type { Clock } from "./clock.ts";
 import { Closing } from "./closing.ts";
@@ -378,9 +383,33 @@ export class Engine<Meta>
 	}
 
 	made(turn: Turn): void {
+		if (turn.healed) turn.runs = [...turn.runs, ...this.#abandoned(turn)];
 		if (turn.start?.run.driver === "managed")
 			this.taking.slots.hold(turn.start.run);
 		this.journal.add(turn);
+	}
+
+	/** What an unreadable row had live is known to the registry alone; it ends with its row. */
+	#abandoned({ after }: Turn): readonly RunFacts[] {
+		const at = this.now();
+		return this.registry
+			.all()
+			.map(({ run }) => run)
+			.filter(
+				({ sessionKey, generation }) =>
+					sessionKey === after.sessionKey && generation < after.generation,
+			)
+			.map((run) =>
+				stepRun(run, {
+					type: "settle",
+					end: {
+						at,
+						outcome: "abandoned",
+						error: "the row of its session could not be read",
+						stoppedBy: after.hidden ? "delete" : "reset",
+					},
+				}),
+			);
 	}
 
 	rested(session: LiveSession): void {
@@ -549,16 +578,6 @@ export class Engine<Meta>
 					if (live) this.runs.letGo(live, after.hidden ? "delete" : "reset");
 				}
 			for (const run of turn.runs) this.runs.leave(run, after);
-			// What an unreadable row had live is known to the registry alone.
-			if (turn.healed)
-				for (const live of this.registry.all())
-					if (
-						live.ticket.sessionKey === after.sessionKey &&
-						live.ticket.generation < after.generation
-					) {
-						this.runs.free(live.run);
-						this.runs.letGo(live, after.hidden ? "delete" : "reset");
-					}
 		}
 		for (const { live, start } of starts) {
 			// It may have settled within the same commit.
