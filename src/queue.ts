@@ -1,5 +1,4 @@
 /** Owns what a host may see and change of the messages that wait. What was taken is out of its hands, and it is told so. */
-
 import type { SessionEvent } from "../machines/events.ts";
 import type { Message, SessionRow } from "../machines/facts.ts";
 import { messageOf } from "../machines/line.ts";

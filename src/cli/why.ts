@@ -14,9 +14,9 @@ import { readArchive, readRefusals, readRuns } from "../reader.ts";
 import { count, duration, shortId, when } from "../replay/words.ts";
 import type { LoadedSession, StoreReader } from "../store.ts";
 import { type Command, needDb, readArguments } from "./command.ts";
+import { openReader } from "./files.ts";
 import { paint, print, printable, printJson } from "./output.ts";
 import { absent } from "./sessions.ts";
-import { openReader } from "./store-file.ts";
 
 const help = `usage: turnkeeper why KEY --db FILE [--json]
 
