@@ -241,6 +241,6 @@ export interface OpenStore extends StoreReader {
 export interface SessionStore {
 	/** Takes ownership. STORE_LOCKED if somebody else owns it, STORE_VERSION if it was written by a newer version. */
 	open(owner: { readonly name: string }): Promise<OpenStore>;
-	/** Reads while somebody else may own it. */
+	/** Reads while somebody else may own it. STORE_VERSION also for an older file that its owner has not migrated yet. */
 	read(): Promise<StoreReader>;
 }
