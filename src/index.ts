@@ -44,6 +44,7 @@ export type {
 	Schemas,
 	SendOptions,
 	SendReceipt,
+	SessionIdCause,
 	SessionRuntime,
 	Settled,
 	StopOptions,

@@ -119,7 +119,7 @@ export interface RuntimeOptions<Input, Output, Meta> {
 		sessionId?(for_: {
 			sessionKey: string;
 			generation: number;
-			cause: "first" | "reset" | "expiry" | "rotate";
+			cause: SessionIdCause;
 		}): string;
 		/** Never the same one twice. Ids that rise with time keep the store's index small. */
 		runId?(): string;
@@ -127,6 +127,9 @@ export interface RuntimeOptions<Input, Output, Meta> {
 	/** pino's shape. Default: warnings and errors to the console. */
 	logger?: Logger;
 }
+
+/** What a session id is for: the first of a key, that of a new generation, or one that a run moved on to. */
+export type SessionIdCause = "first" | "reset" | "expiry" | "rotate";
 
 /** How a message is sent. */
 export interface SendOptions<Meta> {
