@@ -17,9 +17,9 @@ import type { RunTicket, StopCause } from "./ticket.ts";
 
 /**
  * What happens to a message that arrives during a run.
- * reject: refused · enqueue: one run each, in order · latest: only the newest waits, the skipped are listed in its run · collect: all
- * that wait become one run · steer: handed to the live run · interrupt: stop, drain, then this one · rollback: like interrupt, and the
- * stopped run's transcript is hidden.
+ * reject: refused · enqueue: one run each, in order · latest: only the newest waits, the skipped are listed in its run · collect: those
+ * that stand together in the queue become one run · steer: the live managed run may take it; else it waits like any other · interrupt:
+ * stop, drain, then this one · rollback: like interrupt, and the stopped run's transcript is hidden.
  */
 export type OverlapMode =
 	| "reject"

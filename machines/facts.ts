@@ -16,6 +16,7 @@ import type { RunOutcome, RunTicket } from "./ticket.ts";
 export interface Message<Input = JsonValue> {
 	readonly messageId: string;
 	readonly input: Input;
+	/** Epoch ms. */
 	readonly acceptedAt: number;
 	/** Where it was accepted; lower than the run's if a reset kept it. */
 	readonly generation: number;
@@ -26,7 +27,7 @@ export interface Expectation {
 	readonly sessionId?: string | undefined;
 	readonly generation?: number | undefined;
 	readonly runId?: string | undefined;
-	/** One of the live run's messages. */
+	/** One of the live run's messages; for `abort` also one that waits. */
 	readonly messageId?: string | undefined;
 	readonly version?: number | undefined;
 }
@@ -80,6 +81,7 @@ export interface StoredEntry extends TranscriptEntry {
 	readonly hidden: boolean;
 }
 
+/** What a run appended (`Run.append`). */
 export interface TranscriptEntry {
 	/** 1, 2, 3 … per session key, over all generations. */
 	readonly seq: number;
@@ -88,6 +90,7 @@ export interface TranscriptEntry {
 	/** The run's session id when it was appended. */
 	readonly sessionId: string;
 	readonly runId: string;
+	/** Epoch ms. */
 	readonly at: number;
 	readonly entry: JsonValue;
 }
@@ -101,6 +104,7 @@ export interface LastRun {
 	readonly runtimeMs: number | null;
 }
 
+/** All that is true of a session key, and all that the store keeps of it but its records. */
 export interface SessionFacts {
 	readonly sessionKey: string;
 	readonly generation: number;
@@ -136,6 +140,11 @@ export interface SessionFacts {
 	readonly closing: readonly ClosingGeneration[];
 }
 
+/**
+ * idle: nothing has run in this generation · running, waiting: a run is live, the latter until its open waits are answered ·
+ * resetting: an older generation drains, or the host still works on one that ended · failed: the last run's outcome was 'failed' ·
+ * ended: it had another outcome.
+ */
 export type SessionStatus =
 	| "idle"
 	| "running"
@@ -188,7 +197,9 @@ export interface ArchivedGeneration<Meta = JsonValue> {
 	/** Every session id this generation had, oldest first. */
 	readonly sessionIds: readonly string[];
 	readonly endedBy: "reset" | "expiry" | "delete";
+	/** As the command gave it; of an expiry, what was due. */
 	readonly reason: string | null;
+	/** Epoch ms. */
 	readonly endedAt: number;
 	/** As it ended; a run that was still draining then completes it when it settles. */
 	readonly row: SessionRow<Meta>;

@@ -8,7 +8,12 @@ export type {
 	SessionEffects,
 	SessionEvent,
 } from "./events.ts";
-export { type ExpiryPolicy, expiryOf } from "./expiry.ts";
+export {
+	type DailyExpiry,
+	type ExpiryPolicy,
+	expiryOf,
+	type RestingSince,
+} from "./expiry.ts";
 export {
 	type ArchivedGeneration,
 	type ChildOf,

@@ -1,5 +1,6 @@
-/** Owns what may cross into the store: JSON values, and the two things done to them. Never does I/O. */
+/** Owns what may cross into the store: JSON values, how they are told from others, merged and frozen. Never does I/O. */
 
+/** What JSON can say: no `undefined`, no dates, no NaN. */
 export type JsonValue =
 	| string
 	| number

@@ -24,6 +24,7 @@ export type EventOf<Type extends SessionEvent["type"]> = Extract<
 	SessionEvent,
 	{ type: Type }
 >;
+
 /** Every event that changes anything is one version. */
 export function touch(
 	facts: SessionFacts,

@@ -16,7 +16,7 @@ const frontOrder = { reset: -2e12, interrupt: -1e12 } as const;
 
 // ── arriving
 
-/** The mode of an arriving message, as one of the mechanisms that there are. */
+/** `rollback` is `interrupt` plus take-back: to the line they are one. */
 export function interrupts({ policy }: EventOf<"message">): boolean {
 	return policy.mode === "interrupt" || policy.mode === "rollback";
 }

@@ -53,16 +53,20 @@ export type VerdictKind =
 	| "unknown"
 	| "refused";
 
+/** What a report is told. */
 export interface Verdict {
 	readonly verdict: VerdictKind;
 	/** In words, for people. */
 	readonly reason: string;
+	/** The run that it means; null where none was found. */
 	readonly ticket: RunTicket | null;
+	/** Of that run's session, after the report. */
 	readonly row: SessionRow | null;
 }
 
 /** A report that was not applied. */
 export interface Refusal {
+	/** Epoch ms. */
 	readonly at: number;
 	readonly verdict: Exclude<VerdictKind, "applied">;
 	readonly reason: string;
@@ -72,6 +76,7 @@ export interface Refusal {
 	readonly current: RunTicket | null;
 }
 
+/** A verdict, with the facts of the run that it is about. */
 export interface Judgement {
 	readonly verdict: VerdictKind;
 	readonly reason: string;

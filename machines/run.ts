@@ -18,6 +18,7 @@ export interface Usage {
 	readonly outputTokens?: number | undefined;
 }
 
+/** That a run was told to stop. */
 export interface RunStop {
 	readonly cause: StopCause;
 	readonly reason: string | null;
@@ -34,6 +35,7 @@ export interface RunWait {
 	readonly attempt: number;
 }
 
+/** What `resume` answered. */
 export interface WaitAnswer {
 	readonly name: string;
 	readonly value: JsonValue;
@@ -102,17 +104,22 @@ export interface RunFacts {
 export interface RunRecord extends RunTicket {
 	/** null while it has not settled. */
 	readonly outcome: RunOutcome | null;
+	/** Why it was told to stop; null if it was not. */
 	readonly stoppedBy: StopCause | null;
+	/** Error text, whatever the outcome. */
 	readonly error: string | null;
+	/** Epoch ms; null while it has not started. */
 	readonly startedAt: number | null;
 	readonly endedAt: number | null;
 	readonly inputTokens: number;
 	readonly outputTokens: number;
+	/** What it took, also what steered it; none if the host drives it. */
 	readonly messageIds: readonly string[];
 	/** The run that spawned it, or null. */
 	readonly parent: RunTicket | null;
 }
 
+/** A step of a run, for `stepRun`. */
 export type RunEvent =
 	| {
 			readonly type: "start";

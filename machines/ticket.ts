@@ -16,7 +16,10 @@ export interface RunTicket {
 	readonly attempt: number;
 }
 
-/** How a run ended. `interrupted`: its host died or closed. `abandoned`: told to stop, it had not settled when its grace period was over. */
+/**
+ * How a run ended. `timeout`: by `runTimeoutMs`, or its host says so. `interrupted`: its host died, closed or fell silent.
+ * `abandoned`: told to stop, it had not settled when its grace period was over.
+ */
 export type RunOutcome =
 	| "completed"
 	| "failed"

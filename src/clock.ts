@@ -1,5 +1,6 @@
 /** Owns the one door to time. Everything that waits asks it, so that a test may bring a clock of its own. */
 
+/** Time as the runtime sees it. A delay of more than 2³¹ − 1 ms, which Node's own timers cut to 1, must not fire at once. */
 export interface Clock {
 	/** Epoch ms. */
 	now(): number;

@@ -1,6 +1,10 @@
-/** Owns the commands on a session: `reset`, `abort`, `delete`, `patch`. Each answers done, stale or nothing; none is lost work. */
+/** Owns the commands on a session: `reset`, `abort`, `delete`, `patch`, `resume`. Each answers done, stale or nothing; none is lost work. */
 import type { SessionEvent } from "../machines/events.ts";
-import type { SessionFacts, SessionRow } from "../machines/facts.ts";
+import type {
+	ArchivedGeneration,
+	SessionFacts,
+	SessionRow,
+} from "../machines/facts.ts";
 import { type JsonValue, mergePatch } from "../machines/json.ts";
 import { type RunRecord, runRecordOf } from "../machines/run.ts";
 import { type RunTicket, ticketId } from "../machines/ticket.ts";
@@ -145,9 +149,7 @@ export class Commands<Input, Output, Meta> {
 			});
 			// The fields changed while the schema looked at them: it looks again.
 			if (turn.reply?.result === "moved") continue;
-			return turn.reply?.result === "done"
-				? { result: "done", row: rowAfter(turn) as never, report: null }
-				: refused(turn);
+			return answered(turn);
 		}
 	}
 
@@ -172,9 +174,7 @@ export class Commands<Input, Output, Meta> {
 				value,
 			}),
 		});
-		return turn.reply?.result === "done"
-			? { result: "done", row: rowAfter(turn) as never, report: null }
-			: refused(turn);
+		return answered(turn);
 	}
 
 	#facts(sessionKey: string): Promise<SessionFacts> {
@@ -206,7 +206,7 @@ export class Commands<Input, Output, Meta> {
 		const { messageId } = parts;
 		let repeated: StoredMessage | null = null;
 		let runs: Turn["endedRuns"] = [];
-		let lastRow: SessionRow | null = null;
+		let lastRow: SessionRow<Meta> | null = null;
 		return new Promise((resolve, reject) => {
 			engine.post(key, {
 				heals: true,
@@ -241,7 +241,10 @@ export class Commands<Input, Output, Meta> {
 	}
 
 	/** The answer, once nothing that this stopped is live. */
-	async #drain(turn: Turn, lastRow: SessionRow | null): Promise<Stopped<Meta>> {
+	async #drain(
+		turn: Turn,
+		lastRow: SessionRow<Meta> | null,
+	): Promise<Stopped<Meta>> {
 		const { key } = turn.session;
 		// What this stopped, and a reservation that it gave up.
 		const stopped = new Set(
@@ -251,7 +254,7 @@ export class Commands<Input, Output, Meta> {
 		);
 		// By ticket: a record may be completed after its run has settled.
 		const over = new Map<string, RunRecord>();
-		let ended = endedBy(turn);
+		let ended = endedBy<Meta>(turn);
 		const collect = ({ runs, generations }: Turn) => {
 			for (const run of runs) {
 				if (run.outcome === null || !stopped.has(ticketId(run))) continue;
@@ -264,7 +267,7 @@ export class Commands<Input, Output, Meta> {
 			}
 			for (const completed of generations)
 				if (completed.generation === ended?.generation)
-					ended = { ...ended, ...completed };
+					ended = { ...ended, ...(completed as ArchivedGeneration<Meta>) };
 		};
 		// A reset waits for all that is older than what it opened, an abort for what it stopped.
 		const older =
@@ -284,14 +287,14 @@ export class Commands<Input, Output, Meta> {
 			: await this.#engine.waiting.drained(key, isDone, collect);
 		const row = turn.after.hidden
 			? (ended?.row ?? lastRow)
-			: (rowAfter(last) ?? rowAfter(turn));
+			: (rowAfter<Meta>(last) ?? rowAfter<Meta>(turn));
 		if (!row) return { result: "nothing", row: null };
 		const records = [...over.values()];
 		return {
 			result: "done",
-			row: row as never,
+			row,
 			report: {
-				ended: ended as StopReport<Meta>["ended"],
+				ended,
 				drained: records.filter(({ outcome }) => outcome !== "abandoned"),
 				abandoned: records.filter(({ outcome }) => outcome === "abandoned"),
 				removed: turn.messages
@@ -312,10 +315,14 @@ export class Commands<Input, Output, Meta> {
 	}
 
 	/** Of a key that was deleted before: the row that its last generation ended with. */
-	async #lastRowOf({ facts, key }: LiveSession): Promise<SessionRow | null> {
+	async #lastRowOf({
+		facts,
+		key,
+	}: LiveSession): Promise<SessionRow<Meta> | null> {
 		if (!facts.hidden || facts.version === 0) return null;
 		const { store } = this.#engine;
-		return (await store.generation(key, facts.generation - 1))?.row ?? null;
+		const ended = await store.generation(key, facts.generation - 1);
+		return ended && (ended.row as SessionRow<Meta>);
 	}
 
 	/** The newest runs of the current generation, for its archive. */
@@ -369,8 +376,15 @@ function newer(one: RunRecord, record: RunRecord): RunRecord {
 	return ticketId(one) === ticketId(record) ? record : one;
 }
 
+/** The answer to what reports nothing. */
+function answered<Meta>(turn: Turn): Answer<null, Meta> {
+	if (turn.reply?.result !== "done") return refused(turn);
+	const row = rowAfter<Meta>(turn) as SessionRow<Meta>;
+	return { result: "done", row, report: null };
+}
+
 export function refused<Meta>(turn: Turn): Answer<never, Meta> {
-	const row = rowAfter(turn) as never;
+	const row = rowAfter<Meta>(turn);
 	return turn.reply?.result === "stale"
 		? { result: "stale", row, mismatch: turn.reply.mismatch }
 		: { result: "nothing", row };

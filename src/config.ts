@@ -21,7 +21,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import { errorText } from "./errors.ts";
 import { freshSessionId, risingId } from "./ids.ts";
 import { consoleLogger, guarded, type Logger } from "./logger.ts";
-import type { RuntimeOptions, Schemas } from "./runtime.ts";
+import type { RuntimeOptions, Schemas, SessionIdCause } from "./runtime.ts";
 import type { SessionStore } from "./store.ts";
 
 export const overlapModes = [
@@ -71,7 +71,7 @@ export interface Config<Input, Output, Meta> {
 	readonly sessionId: (
 		sessionKey: string,
 		generation: number,
-		cause: "first" | "reset" | "expiry" | "rotate",
+		cause: SessionIdCause,
 	) => string;
 	/** What a new generation keeps of the host's fields. Never throws: host functions never refuse a reset, nor do they lose an end. */
 	readonly carryOver: (meta: JsonValue, cause: "reset" | "expiry") => JsonValue;

@@ -9,7 +9,7 @@ import type { RunTicket } from "../machines/ticket.ts";
 import { checkJson, copied, invalid, shown } from "./arguments.ts";
 import { ask, staleRun } from "./asking.ts";
 import type { Engine } from "./engine.ts";
-import { isUnsettled, keptRun } from "./records.ts";
+import { holdsRun, keptRun } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 
 type Effect = (context: {
@@ -108,7 +108,7 @@ function note<Meta>(
 			{
 				prepare: (session) => {
 					settled = null;
-					if (isUnsettled(session, ticket)) return undefined;
+					if (holdsRun(session, ticket)) return undefined;
 					return keptRun(engine, session, ticket).then((kept) => {
 						settled = kept;
 					});

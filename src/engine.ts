@@ -3,9 +3,7 @@
  * published, answered and carried out, in that order. Each part owns its own facts; none of them is kept here.
  */
 import type { SessionEvent } from "../machines/events.ts";
-import type { ExpiryPolicy } from "../machines/expiry.ts";
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
-import type { JsonValue } from "../machines/json.ts";
 import {
 	openWaits,
 	type RunFacts,
@@ -15,19 +13,17 @@ import {
 import type { RunTicket } from "../machines/ticket.ts";
 import type { Clock } from "./clock.ts";
 import { Closing } from "./closing.ts";
-import type { RetryBounds } from "./config.ts";
+import type { Config } from "./config.ts";
 import { Directory } from "./directory.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { Inspection } from "./inspection.ts";
 import { Journal, type JournalHost } from "./journal.ts";
-import type { Logger } from "./logger.ts";
 import { Projection } from "./projection.ts";
 import { readRow, refusalOf, unsettledRuns } from "./reader.ts";
 import { type LiveRun, Registry } from "./registry.ts";
 import { Renewal } from "./renewal.ts";
 import { Retries } from "./retries.ts";
 import { Runs, type RunsHost } from "./runs.ts";
-import type { RuntimeOptions } from "./runtime.ts";
 import type { Doubt, LiveSession, Operation, SessionHost } from "./session.ts";
 import type { OpenStore, StoredRefusal } from "./store.ts";
 import { Taking, type TakingHost } from "./taking.ts";
@@ -49,26 +45,24 @@ export type EngineState =
 	| "closed"
 	| "lost";
 
-export interface EngineOptions<Meta> {
-	readonly clock: Clock;
-	readonly logger: Logger;
-	readonly graceMs: number;
-	readonly runTimeoutMs: number | null;
-	readonly maxConcurrentRuns: number;
-	readonly retry: RetryBounds | null;
-	readonly expiry: ExpiryPolicy | null;
-	readonly onGenerationEnded:
-		| RuntimeOptions<never, never, Meta>["onGenerationEnded"]
-		| null;
-	readonly carryOver: (meta: JsonValue, cause: "reset" | "expiry") => JsonValue;
-	readonly passivateAfterMs: number;
-	readonly maxResident: number;
-	readonly runId: () => string;
-	readonly sessionId: (
-		sessionKey: string,
-		generation: number,
-		cause: "first" | "reset" | "expiry" | "rotate",
-	) => string;
+/** What the parts of the engine need of the configuration, and what they tell those around it. */
+export interface EngineOptions<Meta>
+	extends Pick<
+		Config<never, never, Meta>,
+		| "clock"
+		| "logger"
+		| "graceMs"
+		| "runTimeoutMs"
+		| "maxConcurrentRuns"
+		| "retry"
+		| "expiry"
+		| "onGenerationEnded"
+		| "carryOver"
+		| "passivateAfterMs"
+		| "maxResident"
+		| "runId"
+		| "sessionId"
+	> {
 	/** Executes a managed run to its end. Never rejects. Null if the host runs its agent itself. */
 	readonly execute:
 		| ((live: LiveRun, start: NonNullable<Turn["start"]>) => void)
@@ -518,8 +512,8 @@ export class Engine<Meta>
 		if (this.projection.isFollowed) this.#tell(turn);
 		if (after.version === before.version) return;
 		if (!this.projection.shows(session.key)) return;
-		const row = rowAfter(turn);
-		if (row) this.projection.row(row as never);
+		const row = rowAfter<Meta>(turn);
+		if (row) this.projection.row(row);
 		else if (!before.hidden)
 			this.projection.deleted(session.key, before.generation, after.version);
 	}
@@ -536,8 +530,8 @@ export class Engine<Meta>
 					reason: message.reason,
 				});
 		for (const run of turn.runs) if (run.outcome !== null) projection.run(run);
-		const ended = endedBy(turn);
-		if (ended) projection.generation(ended as never);
+		const ended = endedBy<Meta>(turn);
+		if (ended) projection.generation(ended);
 		for (const refusal of turn.refusals) projection.refusal(refusalOf(refusal));
 	}
 

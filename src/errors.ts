@@ -1,6 +1,7 @@
 /** Owns the errors that callers see: one class, told apart by `code`. */
 import type { StopCause } from "../machines/ticket.ts";
 
+/** What kind of error it is; stable, where messages are not. The README says when each comes. */
 export type ErrorCode =
 	| "SESSION_BUSY"
 	| "MAILBOX_FULL"

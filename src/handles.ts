@@ -25,7 +25,7 @@ import { ask, staleRun } from "./asking.ts";
 import { deliver } from "./deliveries.ts";
 import type { Engine } from "./engine.ts";
 import { errorText } from "./errors.ts";
-import { countUsage, isReserved, isUnsettled, keptRun } from "./records.ts";
+import { countUsage, holdsRun, isReserved, keptRun } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
 import type { AdmittedRun, ManagedRun, Run, SendReceipt } from "./runtime.ts";
@@ -279,7 +279,7 @@ export class AdmittedHandle<Meta>
 				{
 					prepare: (session) => {
 						left = null;
-						if (isUnsettled(session, ticket)) return undefined;
+						if (holdsRun(session, ticket)) return undefined;
 						return keptRun(engine, session, ticket).then((kept) => {
 							left = kept?.outcome === null ? kept : null;
 						});

@@ -5,6 +5,9 @@ export type {
 	EndedGeneration,
 	Expectation,
 	Message,
+	QueuedMessage,
+	RowFacts,
+	SessionFacts,
 	SessionRow,
 	SessionStatus,
 	StoredEntry,
@@ -14,10 +17,11 @@ export type { JsonValue } from "../machines/json.ts";
 export type {
 	LifecycleReport,
 	Refusal,
+	ReportedRun,
 	Verdict,
 	VerdictKind,
 } from "../machines/report.ts";
-export type { RunRecord, Usage } from "../machines/run.ts";
+export type { RunFacts, RunRecord, Usage } from "../machines/run.ts";
 export type { RunOutcome, RunTicket, StopCause } from "../machines/ticket.ts";
 export type { Clock } from "./clock.ts";
 export { createSessionRuntime } from "./embedded.ts";
@@ -40,6 +44,7 @@ export type {
 	Schemas,
 	SendOptions,
 	SendReceipt,
+	SessionIdCause,
 	SessionRuntime,
 	Settled,
 	StopOptions,

@@ -1,5 +1,4 @@
 /** Owns what a host may see and change of the messages that wait. What was taken is out of its hands, and it is told so. */
-
 import type { SessionEvent } from "../machines/events.ts";
 import type { Message, SessionRow } from "../machines/facts.ts";
 import { messageOf } from "../machines/line.ts";
@@ -90,8 +89,10 @@ export class Queue<Input, Output, Meta> {
 	}
 
 	/** What a delete kept in line may be changed too. */
-	async #rowOf(turn: Turn): Promise<SessionRow> {
-		return rowAfter(turn) ?? (await lastRow(this.#engine.store, turn.after));
+	async #rowOf(turn: Turn): Promise<SessionRow<Meta>> {
+		return (
+			rowAfter<Meta>(turn) ?? (await lastRow(this.#engine.store, turn.after))
+		);
 	}
 
 	async #change(
@@ -115,13 +116,16 @@ export class Queue<Input, Output, Meta> {
 				},
 				event: () => ({ ...event, at: engine.now() }),
 				committed: (turn) => {
-					const row = rowAfter(turn) as never;
 					if (turn.reply?.result === "done")
-						void this.#rowOf(turn).then((shown) =>
-							resolve({ result: "done", row: shown as never, report: null }),
+						void this.#rowOf(turn).then((row) =>
+							resolve({ result: "done", row, report: null }),
 						);
 					else if (turn.reply?.result === "nothing" && isGone)
-						resolve({ result: "stale", row, mismatch: "messageId" });
+						resolve({
+							result: "stale",
+							row: rowAfter<Meta>(turn),
+							mismatch: "messageId",
+						});
 					else resolve(refused(turn));
 				},
 				failed: reject,

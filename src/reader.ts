@@ -11,6 +11,7 @@ import {
 	type SessionRow,
 	type TranscriptEntry,
 } from "../machines/facts.ts";
+import type { JsonValue } from "../machines/json.ts";
 import type { Refusal } from "../machines/report.ts";
 import { type RunFacts, type RunRecord, runRecordOf } from "../machines/run.ts";
 import { ticketId } from "../machines/ticket.ts";
@@ -54,15 +55,15 @@ export async function readRow<Meta>(
 }
 
 /** Of a key that was deleted: the row that its last generation ended with. No answer depends on whether it can be read. */
-export async function lastRow(
+export async function lastRow<Meta = JsonValue>(
 	store: StoreReader,
 	facts: SessionFacts,
-): Promise<SessionRow> {
+): Promise<SessionRow<Meta>> {
 	const { sessionKey, generation } = facts;
 	const ended = await store
 		.generation(sessionKey, generation - 1)
 		.catch(() => null);
-	return ended?.row ?? rowOf(facts);
+	return ended ? (ended.row as SessionRow<Meta>) : rowOf(facts);
 }
 
 export async function readList<Meta>(

@@ -18,7 +18,7 @@ export function countUsage<Meta>(
 		prepare: (session) => {
 			settled = null;
 			archived = null;
-			if (isUnsettled(session, ticket)) return undefined;
+			if (holdsRun(session, ticket)) return undefined;
 			return (async () => {
 				const { sessionKey, generation } = ticket;
 				settled = await keptRun(engine, session, ticket);
@@ -68,10 +68,8 @@ export function isReserved(facts: SessionFacts, ticket: RunTicket): boolean {
 	return facts.reservations.some((run) => ownsRun(run, ticket));
 }
 
-export function isUnsettled(
-	{ facts }: LiveSession,
-	ticket: RunTicket,
-): boolean {
+/** Whether a session has this run itself: live, reserved or draining. Else its record has it. */
+export function holdsRun({ facts }: LiveSession, ticket: RunTicket): boolean {
 	return (
 		(facts.run !== null && ownsRun(facts.run, ticket)) ||
 		isReserved(facts, ticket) ||

@@ -1,6 +1,6 @@
 /**
- * Owns the live things of runs: signal, executor, grace timer, and the handle that the host holds, by ticket. A run stays here until
- * the commit that settled it, whatever becomes of its session's actor. Never decides how a run ends.
+ * Owns the live things of runs, by ticket: signal, scope, grace timer, and whatever is tied to a run and released with it. A run stays
+ * here until the commit that settled it, whatever becomes of its session's actor. Never decides how a run ends.
  */
 import type { QueuedMessage, SessionFacts } from "../machines/facts.ts";
 import { type RunFacts, type RunStop, ticketOf } from "../machines/run.ts";

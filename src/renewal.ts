@@ -7,6 +7,7 @@ import { type ExpiryPolicy, expiryOf } from "../machines/expiry.ts";
 import { mismatchOf, type SessionFacts } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
 import type { Clock } from "./clock.ts";
+import type { SessionIdCause } from "./runtime.ts";
 
 type ResetEvent = Extract<SessionEvent, { type: "reset" }>;
 
@@ -20,7 +21,7 @@ export interface RenewalOptions {
 	readonly sessionId: (
 		sessionKey: string,
 		generation: number,
-		cause: "first" | "reset" | "expiry" | "rotate",
+		cause: SessionIdCause,
 	) => string;
 }
 

@@ -24,6 +24,7 @@ import type { TurnkeeperError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import type { ListQuery, Page, PageQuery, SessionStore } from "./store.ts";
 
+/** What the host's own values must be. Only `input` is required. */
 export interface Schemas<Input, Output, Meta> {
 	/** Checked at `send`, and again when a stored message is taken by a newer version of the host. Any Standard Schema. */
 	readonly input: StandardSchemaV1<unknown, Input>;
@@ -44,10 +45,15 @@ export interface OverlapPolicy {
 	readonly debounceMs?: number;
 	/** Most waiting messages of one session. Default 1000. */
 	readonly capacity?: number;
-	/** What a message gets when the line is full: MAILBOX_FULL, or the place of the oldest that waits. Default 'reject'. */
+	/** What a message gets when so many wait: MAILBOX_FULL, or the place of the oldest, which is removed. Default 'reject'. */
 	readonly onFull?: "reject" | "drop-oldest";
 }
 
+/**
+ * All of `createSessionRuntime`; only `store` is required. Times are in ms.
+ *
+ * @example { store: sqliteStore("sessions.db"), execute: (run) => answer(run.messages, run.signal), graceMs: 10_000 }
+ */
 export interface RuntimeOptions<Input, Output, Meta> {
 	/** `sqliteStore("sessions.db")`, or `memoryStore()` for those who choose to forget. */
 	store: SessionStore;
@@ -106,12 +112,14 @@ export interface RuntimeOptions<Input, Output, Meta> {
 	passivateAfterMs?: number;
 	/** Most session actors in memory while idle. Default 10_000. */
 	maxResident?: number;
+	/** Default: the system's. */
 	clock?: Clock;
+	/** Default: random session ids, run ids that rise with time. One that throws is logged, and a fresh id used. */
 	ids?: {
 		sessionId?(for_: {
 			sessionKey: string;
 			generation: number;
-			cause: "first" | "reset" | "expiry" | "rotate";
+			cause: SessionIdCause;
 		}): string;
 		/** Never the same one twice. Ids that rise with time keep the store's index small. */
 		runId?(): string;
@@ -120,39 +128,50 @@ export interface RuntimeOptions<Input, Output, Meta> {
 	logger?: Logger;
 }
 
+/** What a session id is for: the first of a key, that of a new generation, or one that a run moved on to. */
+export type SessionIdCause = "first" | "reset" | "expiry" | "rotate";
+
+/** How a message is sent. */
 export interface SendOptions<Meta> {
 	/** The same id again on this key is a duplicate: nothing runs twice. Default: a fresh one. */
 	messageId?: string;
+	/** Instead of the runtime's mode; window and capacity stay the runtime's. */
 	overlap?: OverlapMode;
 	/** A new generation and this message in one commit; it stands before all that waits. `expect` is of the session before. */
 	reset?: boolean;
 	/** Replaces the host's own fields. */
 	meta?: Meta;
-	/** Checked now; generation and session id also when a reset keeps the message in line. */
+	/** Checked now; generation and session id again when a generation ends that the message waits in: if they differ then, it is removed. */
 	expect?: Expectation;
 }
 
+/** How a run of the host's is admitted. */
 export interface AdmitOptions<Meta> {
+	/** Default: a fresh one. */
 	runId?: string;
 	/** The session takes it on. Need not be new. */
 	sessionId?: string;
 	/** A ticket that holds no slot until its start is reported. */
 	reserve?: boolean;
-	/** Silence for this long, in ms, settles it 'interrupted'; a run with a lease outlives a restart of the runtime. */
+	/** Silence for this long, in ms, settles it 'interrupted'; a run with a lease outlives a restart of the runtime. Default: none. */
 	leaseMs?: number;
+	/** Replaces the host's own fields. */
 	meta?: Meta;
 	expect?: Expectation;
 }
 
+/** How `reset`, `abort` and `delete` stop what runs. */
 export interface StopOptions {
+	/** In words, for the archive and for the run's signal. */
 	reason?: string;
-	/** Instead of the runtime's, for what this stops. */
+	/** Instead of the runtime's, for what this stops; in ms. */
 	graceMs?: number;
-	/** What becomes of the messages that wait. */
+	/** What becomes of the messages that wait. Default: 'keep', for `delete` 'drop'. */
 	queued?: "keep" | "drop";
 	expect?: Expectation;
 }
 
+/** How a session is reset. */
 export interface ResetOptions<Meta> extends StopOptions {
 	/** Makes a redelivered /new harmless: the same id again is 'nothing'. */
 	messageId?: string;
@@ -168,7 +187,7 @@ export interface SessionRuntime<
 	Output = unknown,
 	Meta = JsonValue,
 > extends AsyncDisposable {
-	/** Opens the store, settles what the last process left, then lets the queues go on. */
+	/** Opens the store, settles what the last process left, then lets the queues go on. Throws STORE_LOCKED where somebody else owns the store. */
 	start(): Promise<this>;
 	/** Stops intake, then stops or awaits what runs, commits, releases the store. Default 'abort'. graceMs bounds both; the last commits get a second more. Idempotent. */
 	close(options?: {
@@ -199,10 +218,19 @@ export interface SessionRuntime<
 		sessionKey: string,
 		options?: AdmitOptions<Meta>,
 	): Promise<AdmittedRun<Meta>>;
-	/** Takes a lifecycle event of a host-run, from wherever it comes. Late or foreign is an answer, not an error. */
+	/**
+	 * Takes a lifecycle event of a host-run, from wherever it comes. Late or foreign is an answer, not an error.
+	 *
+	 * @example const { verdict, reason } = await runtime.report({ runId: "r9", phase: "error", error: "socket hang up" });
+	 * @throws STORE_FAILED, RUNTIME_CLOSED
+	 */
 	report(report: LifecycleReport): Promise<Verdict>;
 
-	/** New generation in one commit, then the old runs are stopped and drained; resolves when nothing older drains. Default: the queue is kept. */
+	/**
+	 * New generation in one commit, then the old runs are stopped and drained; resolves when nothing older drains. Default: the queue is kept.
+	 *
+	 * @example const answer = await runtime.reset("telegram:42", { reason: "/new", expect: { generation: row.generation } });
+	 */
 	reset(
 		sessionKey: string,
 		options?: ResetOptions<Meta>,
@@ -234,7 +262,11 @@ export interface SessionRuntime<
 		): Promise<Answer<null, Meta>>;
 		remove(sessionKey: string, messageId: string): Promise<Answer<null, Meta>>;
 	};
-	/** JSON merge patch (RFC 7396) of the host's own fields. */
+	/**
+	 * JSON merge patch (RFC 7396) of the host's own fields.
+	 *
+	 * @example await runtime.patch("telegram:42", { title: "taxes", draft: null }); // sets title, removes draft
+	 */
 	patch(
 		sessionKey: string,
 		meta: JsonValue,
@@ -278,7 +310,12 @@ export interface SessionRuntime<
 	): AsyncIterable<ProgressItem>;
 	/** Every report that was not applied, newest first. */
 	refusals(query?: PageQuery & { sessionKey?: string }): Promise<Page<Refusal>>;
-	/** Resolves with the first committed row for which it holds. WAIT_TIMEOUT. */
+	/**
+	 * Resolves with the first committed row for which it holds; null is a key that is unknown or deleted. `timeoutMs` in ms, default: none.
+	 *
+	 * @example await runtime.until("telegram:42", (row) => row?.status === "waiting", { timeoutMs: 10_000 });
+	 * @throws WAIT_TIMEOUT, RUNTIME_CLOSED, the signal's reason
+	 */
 	until(
 		sessionKey: string,
 		holds: (row: SessionRow<Meta> | null) => boolean,
@@ -305,11 +342,13 @@ export interface EmbeddedRuntime<
 	inspect(
 		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
 	): Subscription;
+	/** Numbers of this moment; see `RuntimeStats`. */
 	stats(): RuntimeStats;
 }
 
 /** What a run may do, whoever drives it. */
 export interface Run<Meta = JsonValue> {
+	/** Who owns this run; the newest, after a `rotate`. */
 	readonly ticket: RunTicket;
 	/** Aborted when the run is told to stop; `signal.reason` is a RunAborted. */
 	readonly signal: AbortSignal;
@@ -367,6 +406,7 @@ export interface Run<Meta = JsonValue> {
 	readonly scope: AsyncDisposableStack;
 }
 
+/** A run that the runtime executes: what `execute` is given. */
 export interface ManagedRun<Input = JsonValue, Meta = JsonValue>
 	extends Run<Meta> {
 	/** One message, or several under 'collect' or when a retried run had been steered. */
@@ -377,6 +417,7 @@ export interface ManagedRun<Input = JsonValue, Meta = JsonValue>
 	readonly steering: AsyncIterable<Message<Input>>;
 }
 
+/** What `follow` gives: a value with its number from 1 on, or the numbers that are missing. */
 export type ProgressItem =
 	| { readonly seq: number; readonly value: JsonValue }
 	/** What came in between is not kept any more. */
@@ -386,13 +427,16 @@ export type ProgressItem =
 export interface AdmittedRun<Meta = JsonValue>
 	extends Run<Meta>,
 		AsyncDisposable {
+	/** Its executor has begun. `startedAt` here and in what ends it: on the host's clock, epoch ms. */
 	start(options?: { startedAt?: number }): Promise<Verdict>;
+	/** Default outcome 'completed'. */
 	end(options?: {
 		outcome?: "completed" | "aborted" | "timeout";
 		usage?: Usage;
 		startedAt?: number;
 		endedAt?: number;
 	}): Promise<Verdict>;
+	/** As `end`, with outcome 'failed' and the error's text. */
 	fail(
 		error: unknown,
 		options?: { usage?: Usage; startedAt?: number; endedAt?: number },
@@ -409,10 +453,12 @@ export type Answer<Report, Meta = JsonValue> =
 	| {
 			readonly result: "stale";
 			readonly row: SessionRow<Meta> | null;
+			/** The first field that differs. */
 			readonly mismatch: keyof Expectation;
 	  }
 	| { readonly result: "nothing"; readonly row: SessionRow<Meta> | null };
 
+/** What a `reset`, an `abort` or a `delete` did. */
 export interface StopReport<Meta = JsonValue> {
 	/** The generation that this ended; null for an abort, and for a reset that opened an unused key. */
 	readonly ended: EndedGeneration<Meta> | null;
@@ -424,7 +470,9 @@ export interface StopReport<Meta = JsonValue> {
 	readonly removed: readonly string[];
 }
 
+/** What `send` answers once the message is durable. */
 export interface SendReceipt<Output = unknown> {
+	/** steered: it waits for the live run to take it. duplicate: this id was accepted before. */
 	readonly disposition: "started" | "queued" | "steered" | "duplicate";
 	readonly messageId: string;
 	/** null while it waits. */
@@ -437,6 +485,7 @@ export interface SendReceipt<Output = unknown> {
 	readonly settled: Promise<Settled<Output>>;
 }
 
+/** How a message ended. */
 export interface Settled<Output = unknown> {
 	readonly ticket: RunTicket | null;
 	readonly outcome: RunOutcome | "removed";
@@ -444,6 +493,7 @@ export interface Settled<Output = unknown> {
 	readonly error?: string;
 }
 
+/** A session of an earlier system. Times are epoch ms; `createdAt` is now unless given, `updatedAt` is `createdAt`. */
 export interface ImportedSession<Meta = JsonValue> {
 	readonly sessionKey: string;
 	readonly sessionId: string;
@@ -453,6 +503,7 @@ export interface ImportedSession<Meta = JsonValue> {
 	readonly updatedAt?: number;
 }
 
+/** A committed change. `seq` orders all of one process, from 1 on. */
 export type RuntimeEvent<Meta = JsonValue> = { readonly seq: number } & (
 	| { readonly type: "row"; readonly row: SessionRow<Meta> }
 	| {
@@ -475,12 +526,17 @@ export type RuntimeEvent<Meta = JsonValue> = { readonly seq: number } & (
 	| { readonly type: "trouble"; readonly error: TurnkeeperError }
 );
 
+/** The runtime's own numbers: of the sessions in memory, where every run, drain and waiting message of this process is, and of its commits. */
 export interface RuntimeStats {
 	/** Session actors in memory. */
 	readonly resident: number;
+	/** Live runs, also those that were told to stop. */
 	readonly running: number;
+	/** Messages that wait. */
 	readonly queued: number;
+	/** Runs of older generations that have not settled. */
 	readonly draining: number;
+	/** Since the store was opened. */
 	readonly commits: number;
 	/** Mean over all commits. */
 	readonly rowsPerCommit: number;

@@ -4,7 +4,6 @@
  */
 import type {
 	ArchivedGeneration,
-	Message,
 	QueuedMessage,
 	RowFacts,
 	SessionFacts,
@@ -18,6 +17,7 @@ import type { RunTicket } from "../machines/ticket.ts";
 import { invalid, shown } from "./arguments.ts";
 import { TurnkeeperError } from "./errors.ts";
 
+/** Which page. */
 export interface PageQuery {
 	/** 1 to 1000; default 100. */
 	readonly limit?: number | undefined;
@@ -25,12 +25,14 @@ export interface PageQuery {
 	readonly cursor?: string | undefined;
 }
 
+/** A page of a longer list. */
 export interface Page<T> {
 	readonly items: readonly T[];
 	/** For the next page; null when there is none. */
 	readonly cursor: string | null;
 }
 
+/** Which sessions; what is given must all hold. */
 export interface ListQuery extends PageQuery {
 	readonly status?: SessionStatus | readonly SessionStatus[] | undefined;
 	/** Keys that begin with this. */
@@ -71,6 +73,7 @@ export interface SessionWrite {
 	readonly purgeBefore: number | null;
 }
 
+/** A run whose transcript entries are hidden (`rollback`, or a dead attempt). */
 export type HiddenRun = Pick<RunFacts, "generation" | "runId" | "attempt">;
 
 /** What may be erased because it is old. Never what waits, runs or drains. */
@@ -88,6 +91,7 @@ export type PruneRule =
 	/** All refusals but the newest so many. */
 	| { readonly of: "refusals"; readonly keep: number };
 
+/** What a step of pruning did. */
 export interface Pruned {
 	/** Records erased, at most the limit. */
 	readonly erased: number;
@@ -95,11 +99,13 @@ export interface Pruned {
 	readonly more: boolean;
 }
 
+/** Whose entries: of a key, or of one generation or session id of it. */
 export interface TranscriptQuery extends PageQuery {
 	readonly generation?: number | undefined;
 	readonly sessionId?: string | undefined;
 }
 
+/** All that one transaction writes. */
 export interface Batch {
 	readonly sessions: readonly SessionWrite[];
 	readonly refusals: readonly StoredRefusal[];
@@ -112,6 +118,7 @@ export interface StoredRefusal extends Refusal {
 	readonly sessionKey: string | null;
 }
 
+/** What one key is when it comes back from the store. */
 export interface LoadedSession {
 	readonly facts: RowFacts;
 	/** The messages that wait, by `order`. */
@@ -165,7 +172,7 @@ export function storable(text: string): string {
 	return text;
 }
 
-/** A stored message as the line holds it. */
+/** A stored message as it stands in line, without its fate. */
 export function queuedOf(message: StoredMessage): QueuedMessage {
 	const {
 		fate: _fate,
@@ -226,11 +233,14 @@ export interface OpenStore extends StoreReader {
 	prune(rule: PruneRule, limit: number): Promise<Pruned>;
 }
 
+/**
+ * A store that has not been opened: what `createSessionRuntime` is given. `rowOf` of `turnkeeper/machines` makes the row of what a reader loads.
+ *
+ * @example const runtime = createSessionRuntime({ store: sqliteStore("sessions.db") });
+ */
 export interface SessionStore {
 	/** Takes ownership. STORE_LOCKED if somebody else owns it, STORE_VERSION if it was written by a newer version. */
 	open(owner: { readonly name: string }): Promise<OpenStore>;
-	/** Reads while somebody else may own it. */
+	/** Reads while somebody else may own it. STORE_VERSION also for an older file that its owner has not migrated yet. */
 	read(): Promise<StoreReader>;
 }
-
-export type { Message };

@@ -14,6 +14,7 @@ import {
 	type SessionRow,
 	type StoredEntry,
 } from "../machines/facts.ts";
+import type { JsonValue } from "../machines/json.ts";
 import {
 	type RunFacts,
 	runRecordOf,
@@ -87,19 +88,25 @@ export function emptyTurn(
 }
 
 /** The public row after a turn; null while its generation is hidden. */
-export function rowAfter(turn: Turn): SessionRow | null {
+export function rowAfter<Meta = JsonValue>(
+	turn: Turn,
+): SessionRow<Meta> | null {
 	if (turn.after.hidden) return null;
 	turn.row ??= rowOf(turn.after);
-	return turn.row;
+	return turn.row as SessionRow<Meta>;
 }
 
 /** The generation that a turn ended, with its runs, or null. */
-export function endedBy(turn: Turn): EndedGeneration | null {
+export function endedBy<Meta = JsonValue>(
+	turn: Turn,
+): EndedGeneration<Meta> | null {
 	if (turn.after.generation === turn.before.generation) return null;
 	const ended = turn.generations.find(
 		({ generation }) => generation === turn.before.generation,
 	);
-	return ended ? { ...ended, runs: turn.endedRuns.map(runRecordOf) } : null;
+	if (!ended) return null;
+	const runs = turn.endedRuns.map(runRecordOf);
+	return { ...(ended as ArchivedGeneration<Meta>), runs };
 }
 
 /** What a turn writes of messages. */
@@ -155,8 +162,8 @@ function noteTaken(
 }
 
 /** One child a generation, reused for its runs: a fresh id for every run would cost a third of the throughput. */
-function childOf(run: RunFacts): string {
-	return `generation ${run.generation}`;
+function childOf({ generation }: Pick<RunFacts, "generation">): string {
+	return `generation ${generation}`;
 }
 
 export type LiveMachine = ReturnType<typeof liveMachine>;
@@ -218,7 +225,7 @@ export function liveMachine(current: () => Turn, isWatched: () => boolean) {
 					current().generations = [...current().generations, ended];
 				});
 				// The child of a generation goes when nothing of that generation is live.
-				const id = `generation ${ended.generation}`;
+				const id = childOf(ended);
 				const { facts } = context;
 				const drains = facts.generation === ended.generation && facts.run;
 				if (!drains && self.getSnapshot().children[id]) enqueue.stopChild(id);

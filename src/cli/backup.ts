@@ -13,9 +13,9 @@ import {
 	needDb,
 	readArguments,
 } from "./command.ts";
+import { fileError, openReader } from "./files.ts";
 import { print, printable, printJson } from "./output.ts";
 import { Progress } from "./progress.ts";
-import { fileError, openReader } from "./store-file.ts";
 
 const help = `usage: turnkeeper backup FILE --db FILE [--force] [--json]
 

@@ -1,5 +1,4 @@
 /** Owns `turnkeeper import`: sessions of an earlier system, one JSON object a line, into a store file that it owns while it works. */
-import { createReadStream } from "node:fs";
 import { notJson } from "../../machines/json.ts";
 import {
 	checkMs,
@@ -16,9 +15,9 @@ import { count } from "../replay/words.ts";
 import type { ImportedSession } from "../runtime.ts";
 import { sqliteStore } from "../sqlite.ts";
 import { type Command, needDb, readArguments } from "./command.ts";
+import { chunksOf, sizeOf } from "./files.ts";
 import { complain, print, printable, printJson } from "./output.ts";
 import { Progress } from "./progress.ts";
-import { fileError, sizeOf } from "./store-file.ts";
 
 const help = `usage: turnkeeper import FILE --db FILE [--json]
 
@@ -78,22 +77,8 @@ async function importFile(
 	);
 }
 
-async function* chunksOf(
-	file: string,
-	bar: Progress,
-): AsyncGenerator<Uint8Array> {
-	try {
-		for await (const chunk of createReadStream(file)) {
-			yield chunk;
-			bar.advance(chunk.length);
-		}
-	} catch (error) {
-		throw fileError(file, error);
-	}
-}
-
 /** The sessions of a file, each checked before the runtime sees it, so that a bad one loses nothing but itself. */
-export async function* sessionsOf(
+async function* sessionsOf(
 	chunks: AsyncIterable<Uint8Array | string> | Iterable<Uint8Array | string>,
 	left: (bad: BadLine) => void,
 ): AsyncGenerator<ImportedSession> {

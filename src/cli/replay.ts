@@ -1,5 +1,4 @@
 /** Owns `turnkeeper replay`: streams in, tables and sentences out. What happens to a stream is the replay's own business. */
-import { createReadStream } from "node:fs";
 import { basename } from "node:path";
 import type { SessionRow } from "../../machines/facts.ts";
 import type { VerdictKind } from "../../machines/report.ts";
@@ -15,10 +14,10 @@ import {
 	readArguments,
 	UsageError,
 } from "./command.ts";
+import { chunksOf, sizeOf } from "./files.ts";
 import { loadMap } from "./maps.ts";
 import { complain, paint, print, printable, printJson } from "./output.ts";
 import { Progress } from "./progress.ts";
-import { fileError, sizeOf } from "./store-file.ts";
 import { table } from "./table.ts";
 
 interface Stream extends Replayed {
@@ -112,20 +111,6 @@ async function replayFile(
 				{ cause: error },
 			);
 		throw error;
-	}
-}
-
-async function* chunksOf(
-	file: string,
-	bar: Progress,
-): AsyncGenerator<Uint8Array> {
-	try {
-		for await (const chunk of createReadStream(file)) {
-			yield chunk;
-			bar.advance(chunk.length);
-		}
-	} catch (error) {
-		throw fileError(file, error);
 	}
 }
 

@@ -12,8 +12,8 @@ import {
 	UsageError,
 	wholeNumber,
 } from "./command.ts";
+import { openReader } from "./files.ts";
 import { paint, print, printJson } from "./output.ts";
-import { openReader } from "./store-file.ts";
 import { table } from "./table.ts";
 
 const statuses = [

@@ -10,18 +10,19 @@ import {
 import type { JsonValue } from "../../machines/json.ts";
 import type { Refusal } from "../../machines/report.ts";
 import type { RunRecord } from "../../machines/run.ts";
+import type { RunTicket } from "../../machines/ticket.ts";
 import { readArchive, readRefusals, readRuns } from "../reader.ts";
 import { count, duration, shortId, when } from "../replay/words.ts";
 import type { LoadedSession, StoreReader } from "../store.ts";
 import { type Command, needDb, readArguments } from "./command.ts";
+import { openReader } from "./files.ts";
 import { paint, print, printable, printJson } from "./output.ts";
 import { absent } from "./sessions.ts";
-import { openReader } from "./store-file.ts";
 
 const help = `usage: turnkeeper why KEY --db FILE [--json]
 
-Tells what happened to a session: its generations and what ended them, its runs and who ended them, which reports were not applied and
-why, and what waits. Reads the store file also while a host owns it.
+Tells what happened to a session: its generations and what ended them, its runs with their attempts and parents and what stopped them, which
+reports were not applied and why, what it waits for and what waits for it. Reads the store file also while a host owns it.
 
   KEY         the session key; one that begins with a dash goes after --
   --db FILE   the store file
@@ -136,9 +137,7 @@ function tell(story: Story): string[] {
 		);
 		if (story.runs.length === 0) sentences.push("  No run yet.");
 		for (const run of story.runs.toReversed())
-			sentences.push(
-				`  ${runSentence(run, run.runId === facts.run?.runId ? "live" : "current")}`,
-			);
+			sentences.push(`  ${runSentence(run, placeOf(run, facts))}`);
 	}
 	if (story.refusals.length > 0) {
 		sentences.push(
@@ -151,13 +150,14 @@ function tell(story: Story): string[] {
 		sentences.push(
 			`${count(queue.length, "message")} ${queue.length === 1 ? "waits" : "wait"} for a run:`,
 		);
-		for (const { messageId, acceptedAt, generation } of queue) {
+		for (const { messageId, acceptedAt, generation, parent } of queue) {
 			const where =
 				generation === facts.generation
 					? ""
 					: ` in generation ${generation}, kept since`;
+			const from = parent ? `, ${spawnedBy(parent.run)}` : "";
 			sentences.push(
-				`  Message ${shortId(messageId)}, accepted ${when(acceptedAt)}${where}.`,
+				`  Message ${shortId(messageId)}${from}, accepted ${when(acceptedAt)}${where}.`,
 			);
 		}
 	}
@@ -186,6 +186,10 @@ function headline(facts: RowFacts, ended: EndedGeneration | undefined): string {
 		parts.push(
 			`${count(draining, "run")} of older generations, told to stop, ${draining === 1 ? "has" : "have"} not settled`,
 		);
+	if (facts.closing.length > 0)
+		parts.push(
+			`its host has not finished with generation ${listed(facts.closing.map(({ generation }) => `${generation}`))} (onGenerationEnded)`,
+		);
 	if (queued > 0) parts.push(`${count(queued, "message")} queued`);
 	return `${parts.join("; ")}. Last changed ${when(facts.updatedAt)}.`;
 }
@@ -208,7 +212,7 @@ const stops = {
 	delete: "by delete",
 	abort: "by abort",
 	interrupt: "by a newer message",
-	timeout: "by its time-out",
+	timeout: "by its timeout",
 	shutdown: "by shutdown",
 	parent: "with its parent",
 } as const satisfies Record<NonNullable<RunRecord["stoppedBy"]>, string>;
@@ -218,15 +222,34 @@ const ends = {
 	failed: "failed",
 	aborted: "was aborted",
 	timeout: "timed out",
-	interrupted: "was interrupted, because its host closed, died or fell silent,",
-	abandoned: "was abandoned, because it had not settled in its grace period,",
+	interrupted: "was interrupted",
+	abandoned: "was abandoned",
 } as const satisfies Record<NonNullable<RunRecord["outcome"]>, string>;
 
-/** `place` is that of the run: the live one, another of the current generation, or one of a generation that ended. */
-function runSentence(
-	run: RunRecord,
-	place: "live" | "current" | "ended",
-): string {
+/** Behind the time that it took. */
+function becauseOf({ outcome, stoppedBy }: RunRecord): string {
+	if (outcome === "abandoned")
+		return ", because it had not settled in its grace period";
+	return outcome === "interrupted" && stoppedBy === null
+		? ", because its host closed, died or fell silent"
+		: "";
+}
+
+/** The live run, one that died and is to be tried again, another of the current generation, or one of a generation that ended. */
+type Place = "live" | "retried" | "current" | "ended";
+
+function placeOf(run: RunRecord, facts: RowFacts): Place {
+	const isThis = (one: RowFacts["run"]) =>
+		one?.runId === run.runId && one.attempt === run.attempt;
+	if (isThis(facts.run)) return "live";
+	return facts.retries.some(isThis) ? "retried" : "current";
+}
+
+function spawnedBy({ runId, sessionKey }: RunTicket): string {
+	return `spawned by run ${shortId(runId)} of session ${JSON.stringify(sessionKey)}`;
+}
+
+function runSentence(run: RunRecord, place: Place): string {
 	const { outcome, startedAt, endedAt, stoppedBy, error } = run;
 	const attempt = run.attempt > 1 ? `, attempt ${run.attempt},` : "";
 	const name = `Run ${shortId(run.runId)}${attempt}`;
@@ -234,17 +257,17 @@ function runSentence(
 	if (startedAt !== null) parts.push(`started ${when(startedAt)}`);
 	else if (place === "live")
 		parts.push("is live", "has not reported its start");
+	else if (stoppedBy !== null) parts.push("has not reported its start");
 	else
 		parts.push(
-			place === "current"
-				? "was accepted and has not started"
-				: "was accepted and never started",
+			place === "ended"
+				? "was reserved and never started"
+				: "was reserved and has not started",
 		);
-	if (run.parent !== null)
-		parts.push(
-			`was spawned by run ${shortId(run.parent.runId)} of session ${JSON.stringify(run.parent.sessionKey)}`,
-		);
-	if (stoppedBy !== null) parts.push(`was told to stop ${stops[stoppedBy]}`);
+	if (run.parent !== null) parts.push(`was ${spawnedBy(run.parent)}`);
+	// What timed out was told so.
+	if (stoppedBy !== null && !(stoppedBy === "timeout" && outcome === "timeout"))
+		parts.push(`was told to stop ${stops[stoppedBy]}`);
 	if (outcome === null) {
 		if (startedAt !== null || stoppedBy !== null) parts.push("has not settled");
 	} else {
@@ -252,10 +275,11 @@ function runSentence(
 			startedAt === null || endedAt === null
 				? ""
 				: ` after ${duration(endedAt - startedAt)}`;
-		parts.push(`${ends[outcome]}${took}`);
+		parts.push(`${ends[outcome]}${took}${becauseOf(run)}`);
 	}
 	const said = error === null ? "" : `: ${shown(error)}`;
-	return `${name} ${listed(parts)}${said}${usageOf(run)}.`;
+	const next = place === "retried" ? "; it is to be tried again" : "";
+	return `${name} ${listed(parts)}${said}${next}${usageOf(run)}.`;
 }
 
 function usageOf({ inputTokens, outputTokens }: RunRecord): string {

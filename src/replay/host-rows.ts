@@ -6,7 +6,6 @@
  * A host's `running` claims a run; `done`, `completed`, `ended`, `failed`, `error`, `killed`, `aborted`, `timeout` and `interrupted` claim that the last run ended
  * so; any other word, or none, claims nothing. A row that carries the session id of the generation before is judged by that one.
  */
-
 import type { VerdictKind } from "../../machines/report.ts";
 import type { RunOutcome } from "../../machines/ticket.ts";
 import type { RuntimeEvent } from "../runtime.ts";

@@ -83,7 +83,7 @@ function notJson(line: number, text: string, error: unknown): string {
 }
 
 /** The beginning of a text for an error message, on one line. */
-export function excerpt(text: string): string {
+function excerpt(text: string): string {
 	const begin = JSON.stringify(text.slice(0, 48))
 		.slice(1, -1)
 		.replaceAll('\\"', '"');

@@ -10,7 +10,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { TurnkeeperError } from "../errors.ts";
 
 /** "trnk", in the header of every file that turnkeeper made. */
-export const applicationId = 0x74726e6b;
+const applicationId = 0x74726e6b;
 
 /** One step from a version of the schema to the next; never asks for what the code around it knows today. */
 export type Migration = (db: DatabaseSync) => void;

@@ -3,6 +3,7 @@ import type {
 	JsonValue,
 	Refusal,
 	RunRecord,
+	RuntimeOptions,
 	SessionRow,
 } from "turnkeeper";
 import { createSessionRuntime } from "turnkeeper";
@@ -26,9 +27,16 @@ interface Why {
 
 type Runtime = ReturnType<typeof createSessionRuntime<JsonValue>>;
 
+/** r1, r2, r3 … */
+function idsFrom(letter: string): () => string {
+	let count = 0;
+	return () => `${letter}${++count}`;
+}
+
 /** A file on which a host has done something, and then died: nothing was closed, so nothing was settled. */
 async function leftBy(
 	act: (runtime: Runtime, clock: VirtualClock) => Promise<void>,
+	options: Partial<RuntimeOptions<JsonValue, unknown, JsonValue>> = {},
 ): Promise<string> {
 	const file = temporaryFile();
 	const clock = new VirtualClock(Date.UTC(2026, 0, 1));
@@ -36,6 +44,7 @@ async function leftBy(
 		store: sqliteStore(file),
 		clock,
 		execute: () => new Promise(() => {}),
+		...options,
 	});
 	await runtime.start();
 	await act(runtime, clock);
@@ -126,7 +135,7 @@ describe("turnkeeper why", () => {
 		expect(await why(file, "other")).toEqual([
 			'Session "other" is running in generation 1; run r1 is live. Last changed 2026-01-01 00:00:00.000Z.',
 			"Generation 1 (session s1) is the current one.",
-			"  Run r2 was accepted and has not started.",
+			"  Run r2 was reserved and has not started.",
 			"  Run r1 is live, has not reported its start, was told to stop by abort and has not settled.",
 		]);
 	});
@@ -143,12 +152,92 @@ describe("turnkeeper why", () => {
 		});
 		const told = (await why(file)).join("\n");
 		expect(told).toContain(
-			"Run r1 started 2026-01-01 00:00:00.000Z, was told to stop by reset and was abandoned, because it had not settled in its grace period, after 5.0 s.",
+			"Run r1 started 2026-01-01 00:00:00.000Z, was told to stop by reset and was abandoned after 5.0 s, because it had not settled in its grace period.",
 		);
-		expect(told).toContain("Run r2 was accepted and never started.");
+		expect(told).toContain("Run r2 was reserved and never started.");
 		expect(told).toContain(
-			"was interrupted, because its host closed, died or fell silent, after 0 ms.",
+			"was interrupted after 0 ms, because its host closed, died or fell silent.",
 		);
+	});
+
+	test("tells a wait, a child that runs and one that waits, by which run they were spawned", async () => {
+		const file = await leftBy(
+			async (runtime) => {
+				const { ticket } = await runtime.send("k", "parent");
+				await runtime.until("k", (row) => row?.status === "waiting");
+				expect(ticket?.runId).toBe("r1");
+			},
+			{
+				ids: { runId: idsFrom("r") },
+				execute: async (run) => {
+					if (run.messages[0]?.input !== "parent") return new Promise(() => {});
+					await run.spawn("child", "one", { messageId: "m1" });
+					await run.spawn("child", "two", { messageId: "m2" });
+					return run.waitFor("may I?");
+				},
+			},
+		);
+		expect((await why(file))[0]).toBe(
+			'Session "k" is waiting in generation 1; run r1 is live; it waits for an answer to "may I?". Last changed 2026-01-01 00:00:00.000Z.',
+		);
+		const told = await why(file, "child");
+		expect(told).toContain(
+			'  Run r2 started 2026-01-01 00:00:00.000Z, was spawned by run r1 of session "k" and has not settled.',
+		);
+		expect(told.at(-1)).toBe(
+			'  Message m2, spawned by run r1 of session "k", accepted 2026-01-01 00:00:00.000Z.',
+		);
+	});
+
+	test("tells a run that timed out, and a host that has not finished with the generation that ended", async () => {
+		const file = await leftBy(
+			async (runtime, clock) => {
+				const { settled } = await runtime.send("k", "one");
+				await clock.advance(2000);
+				await settled;
+				void runtime.reset("k", { sessionId: "s2" }).catch(() => {});
+				await runtime.until("k", (row) => row?.sessionId === "s2");
+			},
+			{
+				ids: { runId: idsFrom("r") },
+				runTimeoutMs: 2000,
+				execute: (run) =>
+					new Promise((_, reject) => {
+						run.signal.addEventListener("abort", () =>
+							reject(run.signal.reason),
+						);
+					}),
+				onGenerationEnded: () => new Promise(() => {}),
+			},
+		);
+		const told = await why(file);
+		expect(told[0]).toBe(
+			'Session "k" is resetting in generation 2; its host has not finished with generation 1 (onGenerationEnded). Last changed 2026-01-01 00:00:02.000Z.',
+		);
+		expect(told).toContain(
+			"  Run r1 started 2026-01-01 00:00:00.000Z and timed out after 2.0 s.",
+		);
+	});
+
+	test("tells a run that is to be tried again, until its next attempt has begun", async () => {
+		const file = temporaryFile();
+		const runtime = createSessionRuntime({
+			store: sqliteStore(file),
+			ids: { runId: idsFrom("r") },
+			recovery: { mode: "retry", maxAttempts: 3 },
+			execute: (run) =>
+				new Promise((_, reject) => {
+					run.signal.addEventListener("abort", () => reject(run.signal.reason));
+				}),
+		});
+		await runtime.start();
+		await runtime.send("k", "one", { messageId: "m1" });
+		await runtime.close();
+		const told = (await why(file)).join("\n");
+		expect(told).toMatch(
+			/Run r1 started .*, was told to stop by shutdown and was interrupted after [^:]*; it is to be tried again\./,
+		);
+		expect(told).toMatch(/1 message waits for a run:\n {2}Message m1, /);
 	});
 
 	test("is honest about a session that is deleted, purged, or was never there", async () => {

@@ -1,9 +1,13 @@
-/** Owns how the command line gets at a store file: to read beside its owner, or to own it for a while. Never creates one to read it. */
-import type { Stats } from "node:fs";
+/**
+ * Owns how the command line gets at files: a store to read beside its owner, a file to read from its beginning to its end. Never
+ * creates one to read it.
+ */
+import { createReadStream, type Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { sqliteStore } from "../sqlite.ts";
 import type { StoreReader } from "../store.ts";
 import { CommandError } from "./command.ts";
+import type { Progress } from "./progress.ts";
 
 /**
  * A reader of a store file, whoever owns it.
@@ -25,6 +29,21 @@ export async function sizeOf(file: string): Promise<number> {
 	if (found.isDirectory())
 		throw new CommandError(`${file} is a folder; it must be a file`);
 	return found.size;
+}
+
+/** A file in pieces; the bar is told of each that was used. */
+export async function* chunksOf(
+	file: string,
+	bar: Progress,
+): AsyncGenerator<Uint8Array> {
+	try {
+		for await (const chunk of createReadStream(file)) {
+			yield chunk;
+			bar.advance(chunk.length);
+		}
+	} catch (error) {
+		throw fileError(file, error);
+	}
 }
 
 async function statOf(file: string): Promise<Stats> {
