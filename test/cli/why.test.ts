@@ -9,8 +9,8 @@ import type {
 import { createSessionRuntime } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
+import { VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { temporaryFile } from "../support/stores.ts";
-import { VirtualClock } from "../support/virtual-clock.ts";
 import { startOwner } from "./beside.ts";
 import { failure, turnkeeperHere, turnkeeperJson } from "./turnkeeper.ts";
 

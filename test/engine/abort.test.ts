@@ -1,8 +1,8 @@
 /** `abort`: stops the live run, or the reservation that is named; resolves when that has settled. */
 import { describe, expect, test } from "vitest";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { now, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 for (const [kind, makeStore] of storeKinds)
 	describe(`abort, on ${kind}`, () => {

@@ -1,12 +1,12 @@
 /** `admit`: runs that the host drives itself, live or reserved. */
 import type { RunTicket } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { type Host, startHost } from "../support/host.ts";
 import { restart } from "../support/restart.ts";
 import { codeOf, now, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 const R = { runId: "R" };
 const reserve = { reserve: true };

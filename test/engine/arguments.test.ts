@@ -1,9 +1,9 @@
 /** Bad input gets a clear error and changes nothing: which argument, what it was, and what would have been right. */
 import { describe, expect, test } from "vitest";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { close, restart } from "../support/restart.ts";
 import { startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 const badKeys: Record<string, readonly [unknown, RegExp]> = {
 	"no key": [undefined, /sessionKey is undefined; it must be a string/],

@@ -3,12 +3,12 @@ import { DatabaseSync } from "node:sqlite";
 import type { JsonValue, ManagedRun, OpenStore, SendReceipt } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { close, restart } from "../support/restart.ts";
 import { codeOf, now, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds, temporaryFile } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 type Options = Parameters<typeof startScripted>[1];
 type Store = Parameters<typeof startScripted>[0];

@@ -3,13 +3,13 @@ import { DatabaseSync } from "node:sqlite";
 import type { EndedGeneration, JsonValue, RuntimeOptions } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now, startScripted } from "../support/scripted-host.ts";
 import { storeKinds, temporaryFile } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 type Options = Partial<RuntimeOptions<JsonValue, unknown, JsonValue>>;
 type Store = Parameters<typeof startScripted>[0];

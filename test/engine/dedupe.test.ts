@@ -1,11 +1,11 @@
 /** A repeated message id: nothing runs twice, and the receipt of the repetition follows the first (decision 17). */
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { restart } from "../support/restart.ts";
 import { now, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 const m1 = { messageId: "m1" };
 

@@ -1,10 +1,10 @@
 /** `delete`: a reset into a generation that nobody sees; with `purge` nothing is left but the generation's number. */
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { restart } from "../support/restart.ts";
 import { now, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 for (const [kind, makeStore] of storeKinds)
 	describe(`delete, on ${kind}`, () => {

@@ -2,7 +2,8 @@
 import type { JsonValue, SessionStore } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import type { Delivery } from "../../machines/run.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import {
 	codeOf,
@@ -13,7 +14,6 @@ import {
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 /** What the store holds of the deliveries of a run, wherever that stands. */
 async function deliveriesOf(

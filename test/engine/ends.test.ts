@@ -1,11 +1,11 @@
 /** What becomes of things under way when the runtime closes or loses its store: nothing more is written or started, and nobody waits for ever. */
 import type { Batch, OpenStore, SessionStore } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { Scripted, startHost } from "../support/host.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 /** A store whose calls a test may bend, by name. */
 function bent(

@@ -1,12 +1,12 @@
 /** A managed run: whatever its executor does, the run ends, the process lives, and nothing of it reaches another run (decision 7). */
 import { type ManagedRun, RunAborted, TurnkeeperError } from "turnkeeper";
 import { describe, expect, test } from "vitest";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { Scripted } from "../support/host.ts";
 import { restart } from "../support/restart.ts";
 import { codeOf, now, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 function cyclic(): object {
 	const one: { self?: object } = {};

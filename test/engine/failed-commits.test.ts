@@ -1,9 +1,9 @@
 /** Promise 9: a failed write changes nothing, and what nobody can repeat is tried until it holds. */
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { Scripted, startHost } from "../support/host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 for (const [kind, makeStore] of storeKinds)
 	describe(`commits that fail, on ${kind}`, () => {

@@ -5,14 +5,14 @@ import {
 	type SessionRow,
 } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { collectGarbage } from "../support/garbage.ts";
 import { silent } from "../support/host.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 const rowsOf = (feed: readonly RuntimeEvent[]) =>
 	feed.flatMap((event) => (event.type === "row" ? [event.row] : []));

@@ -6,13 +6,13 @@ import type {
 	RuntimeOptions,
 } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent, startHost } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 type Options = Partial<RuntimeOptions<JsonValue, unknown, JsonValue>>;
 

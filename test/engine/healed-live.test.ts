@@ -2,10 +2,10 @@
 import { DatabaseSync } from "node:sqlite";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, now, startScripted } from "../support/scripted-host.ts";
 import { temporaryFile } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 test("a message whose run was live in a row that could not be read settles when that row is healed", async () => {
 	const file = temporaryFile();

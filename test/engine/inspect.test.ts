@@ -1,11 +1,11 @@
 /** `inspect`: what XState's own inspectors see, of committed state alone. */
 import { describe, expect, test } from "vitest";
 import type { AnyActorRef, InspectionEvent } from "xstate";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 /** The ids of the actors that an inspector was told of. */
 function actorsIn(events: readonly InspectionEvent[]): string[] {

@@ -7,14 +7,14 @@ import {
 import { memoryStore } from "turnkeeper/memory";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { Scripted, silent, startHost } from "../support/host.ts";
 import { close, restart } from "../support/restart.ts";
 import { codeOf, now, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds, temporaryFile } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 /** A runtime that nobody has started. */
 function created(store: SessionStore, execute = new Scripted().execute) {

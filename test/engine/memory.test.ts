@@ -1,9 +1,9 @@
 /** What is in memory: `stats`, and sessions that leave it and come back as if nothing were (promise 10). */
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 for (const [kind, makeStore] of storeKinds)
 	describe(`memory, on ${kind}`, () => {

@@ -7,7 +7,8 @@ import type {
 	SendOptions,
 } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import {
 	codeOf,
 	now,
@@ -15,7 +16,6 @@ import {
 	startScripted,
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 type Sent = [name: string, how: OverlapMode | "reset" | SendOptions<JsonValue>];
 

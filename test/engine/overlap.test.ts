@@ -1,11 +1,11 @@
 /** Overlap modes: what becomes of messages that arrive while their session is busy, for each mode and each situation. */
 import type { JsonValue, ManagedRun, OverlapMode } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { type Host, startHost } from "../support/host.ts";
 import { now } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 /** What is seen of a few messages m1, m2 … on one key. */
 interface Seen {

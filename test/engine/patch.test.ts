@@ -2,11 +2,11 @@
 import type { JsonValue } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { restart } from "../support/restart.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 for (const [kind, makeStore] of storeKinds)
 	describe(`patch, on ${kind}`, () => {

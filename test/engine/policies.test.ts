@@ -10,6 +10,7 @@ import {
 } from "turnkeeper";
 import { memoryStore } from "turnkeeper/memory";
 import { describe, expect, test } from "vitest";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import {
 	codeOf,
 	type ScriptedHost,
@@ -18,7 +19,6 @@ import {
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 const full = "MAILBOX_FULL";
 

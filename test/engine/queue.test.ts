@@ -2,8 +2,9 @@
 import type { JsonValue, SendOptions } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import {
 	codeOf,
 	now,
@@ -12,7 +13,6 @@ import {
 	wrong,
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 /** A session with a live run, and messages that wait behind it; each is known by its name, as id and as input. */
 async function fill(

@@ -1,8 +1,9 @@
 /** The quiet window (`debounceMs`): how long input waits for more of it, and what outlives, cuts short or forgets the wait. */
 import type { JsonValue } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import {
 	codeOf,
@@ -10,7 +11,6 @@ import {
 	startScripted,
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 const collect = { mode: "collect", debounceMs: 100 } as const;
 

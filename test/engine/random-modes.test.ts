@@ -5,10 +5,10 @@
  */
 import type { JsonValue, Message, SendReceipt } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { startHost } from "../support/host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 const seeds = process.env.SEED
 	? [Number(process.env.SEED)]

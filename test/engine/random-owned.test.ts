@@ -11,12 +11,13 @@ import type {
 	SessionRow,
 } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { generator } from "../../src/testing/random.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { type Host, startHost } from "../support/host.ts";
-import { generator, seedsOf } from "../support/random.ts";
+import { seedsOf } from "../support/seeds.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 const keys = ["a", "b", "__proto__"];
 const modes = [

@@ -12,11 +12,12 @@ import type {
 	SessionRow,
 } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { generator } from "../../src/testing/random.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { startHost } from "../support/host.ts";
-import { generator, seedsOf } from "../support/random.ts";
+import { seedsOf } from "../support/seeds.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 const seeds = seedsOf(60);
 const keys = ["a", "b", "__proto__"];

@@ -1,9 +1,9 @@
 /** `get`, `list`, `archive`, `runs`, `refusals`: committed state, a page at a time. */
 import type { Page } from "turnkeeper";
 import { describe, expect, test } from "vitest";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 /** All pages, one after the other. */
 async function pages<T>(

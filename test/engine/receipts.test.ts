@@ -1,9 +1,9 @@
 /** What a receipt's `settled` says: how the message's run ended, or that there was none. It never rejects. */
 import { describe, expect, test } from "vitest";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import { now, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 for (const [kind, makeStore] of storeKinds)
 	describe(`a receipt, on ${kind}`, () => {

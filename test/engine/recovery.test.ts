@@ -1,7 +1,8 @@
 /** `recovery`: what becomes of managed runs that were live when the last process died or closed. */
 import type { JsonValue, RuntimeOptions, SessionStore } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { startHost } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import {
@@ -11,7 +12,6 @@ import {
 	startScripted,
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 type Options = Partial<RuntimeOptions<JsonValue, unknown, JsonValue>>;
 

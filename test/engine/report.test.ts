@@ -1,12 +1,12 @@
 /** `report`: every report gets a verdict, and takes effect on its own run or on nothing (promises 1 and 2). */
 import type { LifecycleReport } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { startHost } from "../support/host.ts";
 import { close, restart } from "../support/restart.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 for (const [kind, makeStore] of storeKinds)
 	describe(`report, on ${kind}`, () => {

@@ -8,7 +8,8 @@ import type {
 	StoreReader,
 } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import {
 	codeOf,
@@ -17,7 +18,6 @@ import {
 	startScripted,
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 type Options = Partial<RuntimeOptions<JsonValue, unknown, JsonValue>>;
 

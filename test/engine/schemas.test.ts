@@ -2,12 +2,12 @@
 import { createSessionRuntime, type SessionStore } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 for (const [kind, makeStore] of storeKinds)
 	describe(`schemas, on ${kind}`, () => {

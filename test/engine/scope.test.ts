@@ -1,6 +1,7 @@
 /** What a run put into its scope is disposed with it, once, last in first out, however it ends, and never holds a session up for ever. */
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import {
 	now,
@@ -9,7 +10,6 @@ import {
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 /** A logger that remembers what was said at its two upper levels. */
 function listening() {

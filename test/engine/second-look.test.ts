@@ -1,12 +1,12 @@
 /** What a second look at the interleavings of what a run owns has found. */
 import type { JsonValue, OpenStore, SessionStore } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { startHost } from "../support/host.ts";
 import { codeOf, now, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 const retry = { mode: "retry", maxAttempts: 3 } as const;
 

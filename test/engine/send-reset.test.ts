@@ -1,7 +1,8 @@
 /** A message that comes with a reset, a message that an abort names, and what a message expects for as long as it waits. */
 import type { JsonValue, SendOptions } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import {
 	codeOf,
 	now,
@@ -9,7 +10,6 @@ import {
 	startScripted,
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 /** Sends messages that are known by their names, as id and as input, one after the other. */
 async function sendAll({ runtime }: ScriptedHost, ...names: string[]) {

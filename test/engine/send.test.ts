@@ -1,12 +1,12 @@
 /** `send`: what becomes of a message when it arrives, and in which order messages are taken. */
 import type { Expectation } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { startHost } from "../support/host.ts";
 import { now, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 for (const [kind, makeStore] of storeKinds)
 	describe(`send, on ${kind}`, () => {

@@ -8,8 +8,9 @@ import type {
 } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { Scripted, startHost } from "../support/host.ts";
 import { restart } from "../support/restart.ts";
 import {
@@ -19,7 +20,6 @@ import {
 	startScripted,
 } from "../support/scripted-host.ts";
 import { storeKinds, temporaryFile } from "../support/stores.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 type Options = Partial<RuntimeOptions<JsonValue, unknown, JsonValue>>;
 

@@ -7,13 +7,13 @@ import type {
 	SendReceipt,
 } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { Scripted } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import { now, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 type Pulled = Promise<IteratorResult<Message, undefined>>;
 

@@ -1,9 +1,9 @@
 /** A stop whose commit failed has fired its signal all the same, so that its grace period counts (decisions 4 and 6). */
 import { memoryStore } from "turnkeeper/memory";
 import { describe, expect, test } from "vitest";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, now, startScripted } from "../support/scripted-host.ts";
-import { turns } from "../support/virtual-clock.ts";
 
 describe("a stop whose commit failed", () => {
 	for (const stop of ["abort", "reset", "delete", "interrupt"] as const)

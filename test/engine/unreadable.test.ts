@@ -3,11 +3,11 @@ import { DatabaseSync } from "node:sqlite";
 import { createSessionRuntime, type RuntimeEvent } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now, startScripted } from "../support/scripted-host.ts";
 import { temporaryFile } from "../support/stores.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 /** A file with sessions `broken` and `fine`, each with a message that waits; then something happens to it. */
 async function damaged(sql: string): Promise<string> {

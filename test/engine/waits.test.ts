@@ -1,8 +1,9 @@
 /** A run that waits for an answer: who may answer, which answer counts, and what becomes of the wait when its run ends (SE-10). */
 import type { JsonValue, RunTicket } from "turnkeeper";
 import { describe, expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { startHost } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import {
@@ -14,7 +15,6 @@ import {
 } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 
 const stops: Record<string, (host: ScriptedHost) => Promise<unknown>> = {
 	abort: ({ runtime }) => runtime.abort("k"),

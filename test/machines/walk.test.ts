@@ -14,7 +14,8 @@ import {
 } from "turnkeeper/machines";
 import { describe, expect, test } from "vitest";
 import { getInitialSnapshot, transition } from "xstate";
-import { generator, seedsOf } from "../support/random.ts";
+import { generator } from "../../src/testing/random.ts";
+import { seedsOf } from "../support/seeds.ts";
 
 type Snapshot = ReturnType<typeof getInitialSnapshot<typeof sessionMachine>>;
 

@@ -1,9 +1,9 @@
 /** Scenarios of category CH: what a run has started goes on longer than the run, or than who waits for it. */
 import type { ManagedRun } from "turnkeeper";
 import { expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
-import { turns } from "../support/virtual-clock.ts";
 import { agree, scenarios, type WatchedHost, watch } from "./scenario.ts";
 
 /** The run of a session that was executed last. */

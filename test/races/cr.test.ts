@@ -1,9 +1,9 @@
 /** Scenarios of category CR: compaction gives a session another session id while a run is live. */
 import type { JsonValue } from "turnkeeper";
 import { expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
-import { turns } from "../support/virtual-clock.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 /** From the begin of a virtual clock, which is at midnight. */

@@ -1,12 +1,12 @@
 /** Scenarios of category DP: one message, command or admission comes more than once, or from more than one side. */
 import { createSessionRuntime, type JsonValue } from "turnkeeper";
 import { expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import { codeOf } from "../support/scripted-host.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 scenarios("DP, one message, two runs", ({ makeStore, start }) => {

@@ -1,9 +1,9 @@
 /** Scenarios of category DR: a session is deleted, and what belonged to it comes after the next one has begun. */
 import { expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
-import { turns } from "../support/virtual-clock.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 scenarios("DR, deleted, then created again", ({ makeStore, start }) => {

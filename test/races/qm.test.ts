@@ -1,10 +1,10 @@
 /** Scenarios of category QM: messages that arrive while a run is live, ends or is told to stop. */
 import { createSessionRuntime, type JsonValue } from "turnkeeper";
 import { expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
-import { turns, VirtualClock } from "../support/virtual-clock.ts";
 import { agree, scenarios, type WatchedHost, watch } from "./scenario.ts";
 
 /** All orders of some things. */

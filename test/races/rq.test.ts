@@ -1,10 +1,10 @@
 /** Scenarios of category RQ: messages that wait when a reset, a delete or an abort comes. */
 import { expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import { now } from "../support/scripted-host.ts";
-import { turns } from "../support/virtual-clock.ts";
 import { agree, scenarios, type WatchedHost, watch } from "./scenario.ts";
 
 /** What was executed so far, in order: the first message of each run. */

@@ -1,9 +1,9 @@
 /** Scenarios of category SE beyond the first, which has seed.test.ts to itself: what belongs to one generation comes in another. */
 import type { JsonValue } from "turnkeeper";
 import { expect, test } from "vitest";
-import { CrashingStore } from "../support/crashing-store.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf } from "../support/scripted-host.ts";
-import { turns } from "../support/virtual-clock.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 scenarios(

@@ -4,7 +4,7 @@ import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
 import { openStream } from "../../src/replay/lines.ts";
 import { replay } from "../../src/replay/replay.ts";
-import { FaultyStore } from "../support/faulty-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { storeKinds, temporaryFile } from "../support/stores.ts";
 
 function run(lines: readonly (object | string)[], store: SessionStore) {

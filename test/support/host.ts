@@ -10,7 +10,7 @@ import {
 	type SessionStore,
 } from "turnkeeper";
 import { onTestFinished } from "vitest";
-import { VirtualClock } from "./virtual-clock.ts";
+import { VirtualClock } from "../../src/testing/virtual-clock.ts";
 
 export interface Host {
 	readonly runtime: EmbeddedRuntime<JsonValue, unknown, JsonValue>;

@@ -1,5 +1,5 @@
 /** Owns a look at what a process would die of: rejections that nobody handled, and exceptions that nobody caught. */
-import { turns } from "./virtual-clock.ts";
+import { turns } from "../../src/testing/virtual-clock.ts";
 
 const process: NodeJS.EventEmitter = globalThis.process;
 const deaths = ["unhandledRejection", "uncaughtException"];

@@ -1,5 +1,5 @@
 /** Owns a clock that stands still until a test moves it. Timers due by then fire in order, each at its own time. */
-import type { Clock } from "turnkeeper";
+import type { Clock } from "../clock.ts";
 
 interface Timer {
 	readonly at: number;
@@ -58,4 +58,18 @@ export class VirtualClock implements Clock {
 export async function turns(count = 12): Promise<void> {
 	for (let i = 0; i < count; i++)
 		await new Promise<void>((next) => setImmediate(next));
+}
+
+/**
+ * A clock that stands still until a test moves it.
+ *
+ * @param start Epoch ms. Default: 1 January 2026.
+ * @example
+ * const clock = virtualClock();
+ * const runtime = createSessionRuntime({ store, clock, graceMs: 5000 });
+ * const done = runtime.reset("chat:1");
+ * await clock.advance(5000); // what ignored its abort is abandoned now
+ */
+export function virtualClock(start?: number): VirtualClock {
+	return new VirtualClock(start);
 }

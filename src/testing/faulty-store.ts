@@ -1,5 +1,5 @@
 /** Owns a store that fails when a test says so: before a commit takes effect, after it did, or for one session alone. */
-import type { Batch, OpenStore, SessionStore } from "turnkeeper";
+import type { Batch, OpenStore, SessionStore } from "../store.ts";
 
 type Fault = "before" | "after";
 

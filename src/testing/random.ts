@@ -8,10 +8,3 @@ export function generator(seed: number): (below: number) => number {
 		return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * below);
 	};
 }
-
-/** The seeds to play: `SEED=17` plays that one alone, `SEEDS=400` as many. */
-export function seedsOf(count: number): number[] {
-	const { SEED, SEEDS } = process.env;
-	if (SEED) return [Number(SEED)];
-	return Array.from({ length: Number(SEEDS ?? count) }, (_, i) => i + 1);
-}

@@ -1,5 +1,5 @@
 /** Owns a store whose owner can die at any moment: what it committed stays, what it does from then on reaches nobody. */
-import type { OpenStore, SessionStore } from "turnkeeper";
+import type { OpenStore, SessionStore } from "../store.ts";
 
 export class CrashingStore implements SessionStore {
 	readonly #inner: SessionStore;

@@ -1,0 +1,9 @@
+/**
+ * Owns what `turnkeeper/testing` exports: the proof of turnkeeper itself, for whoever wants to run it on a host, a store or an executor
+ * of their own. What needs a test runner or another package loads it when it is called.
+ */
+export {
+	turns,
+	type VirtualClock,
+	virtualClock,
+} from "./testing/virtual-clock.ts";
