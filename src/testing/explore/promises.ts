@@ -187,7 +187,7 @@ const at = 1000;
 /** What could be said in the name of a run. */
 function saidBy(ticket: RunTicket): readonly SessionEvent[] {
 	const end = { at, outcome: "completed" } as const;
-	const common = { at, ticket, grant: "r98" };
+	const common = { at, ticket };
 	const report = { ...ticket, startedAt: at };
 	return [
 		{ ...common, type: "settled", end },
@@ -202,11 +202,10 @@ function saidBy(ticket: RunTicket): readonly SessionEvent[] {
 		{ ...common, type: "delivered", name: "d", status: "done", result: 1 },
 		{ ...common, type: "pull" },
 		{ ...common, type: "alive" },
-		{ at, grant: "r98", type: "report", report: { ...report, phase: "start" } },
-		{ at, grant: "r98", type: "report", report: { ...report, phase: "end" } },
+		{ at, type: "report", report: { ...report, phase: "start" } },
+		{ at, type: "report", report: { ...report, phase: "end" } },
 		{
 			at,
-			grant: "r98",
 			type: "report",
 			report: { ...report, phase: "error", error: "x" },
 		},

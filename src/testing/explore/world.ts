@@ -321,12 +321,13 @@ export function open(world: World): World {
 /** 3 and 8: whatever the store says is running has an owner in this process, and nothing else has. */
 function checkOwners(world: World): void {
 	if (world.process !== "up") return;
-	const { committed, live, kept } = world;
+	const { committed, live, kept, pending } = world;
 	const unsettled = unsettledOf(committed);
+	const toCome = [...kept, ...pending.map((turn) => turn.kept)];
 	for (const run of unsettled) {
 		const isOwned =
 			live.some(({ ticket }) => isSame(ticket, run)) ||
-			kept.some((one) => one.what === "settle" && isSame(one.ticket, run));
+			toCome.some((one) => one?.what === "settle" && isSame(one.ticket, run));
 		if (!isOwned)
 			throw new Broken(
 				3,
