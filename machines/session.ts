@@ -685,9 +685,9 @@ export const sessionMachine = setup({
 					{
 						guard: "isLastWait",
 						target: "running",
-						actions: ["unwait", ask.showLive, ask.done],
+						actions: ["unwait", ask.showLive],
 					},
-					{ guard: "ownsLiveRun", actions: ["unwait", ask.done] },
+					{ guard: "ownsLiveRun", actions: "unwait" },
 				],
 			},
 		},

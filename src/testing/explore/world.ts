@@ -228,9 +228,13 @@ function carryOut(world: World, turn: Turn, isUnsure: boolean): World {
 	let next: World = {
 		...world,
 		committed: after,
-		taken: [...world.taken, ...turn.takes].filter(({ messageId }) =>
-			after.run?.messageIds.includes(messageId),
-		),
+		taken: [
+			...world.taken.filter(
+				({ messageId }) =>
+					!turn.takes.some((one) => one.messageId === messageId),
+			),
+			...turn.takes,
+		].filter(({ messageId }) => after.run?.messageIds.includes(messageId)),
 	};
 	next = {
 		...next,
