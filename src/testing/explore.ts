@@ -5,9 +5,9 @@
 import type { OverlapMode } from "../../machines/events.ts";
 import { sessionMachine } from "../../machines/session.ts";
 import { invalid } from "../arguments.ts";
+import { Broken } from "./explore/broken.ts";
 import { type Count, Explorer, type Found, Stage } from "./explore/explorer.ts";
 import type { Scene } from "./explore/moves.ts";
-import { Broken } from "./explore/promises.ts";
 import type { SessionMachine } from "./explore/step.ts";
 import type { Bounds } from "./explore/world.ts";
 
@@ -164,6 +164,7 @@ const words: Readonly<Record<keyof Bounds, readonly [string, string]>> = {
 	expiries: ["expiry", "expiries"],
 	timeouts: ["timeout", "timeouts"],
 	heldUp: ["want of a slot", "wants of a slot"],
+	closes: ["close", "closes"],
 };
 
 function boundsInWords(bounds: Bounds): string {

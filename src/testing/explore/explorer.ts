@@ -5,15 +5,10 @@
 import { hash } from "node:crypto";
 import type { SessionEvent } from "../../../machines/events.ts";
 import { type SessionFacts, unusedFacts } from "../../../machines/facts.ts";
+import { Broken } from "./broken.ts";
 import { Facts, textOf, worldOf } from "./canonical.ts";
 import { type Move, movesOf, type Scene } from "./moves.ts";
-import {
-	Broken,
-	checkFacts,
-	checkFence,
-	checkStep,
-	checkWaysOut,
-} from "./promises.ts";
+import { checkFacts, checkFence, checkStep, checkWaysOut } from "./promises.ts";
 import { type SessionMachine, type Step, step } from "./step.ts";
 import type { Used, World } from "./world.ts";
 
@@ -29,6 +24,7 @@ const unused: Used = {
 	expiries: 0,
 	timeouts: 0,
 	heldUp: 0,
+	closes: 0,
 };
 
 /** Of a key that nobody has used, in a process that has just opened. */
@@ -145,7 +141,13 @@ export class Explorer {
 
 	/** Level by level, a look in between now and then. Resolves with what it found, or null if every state was gone on from or `look` said stop. */
 	async run(look: (count: Count) => boolean): Promise<Found | null> {
-		const first = this.#stage.first();
+		let first: World;
+		try {
+			first = this.#stage.first();
+		} catch (error) {
+			if (error instanceof Broken) return { broken: error, trace: [] };
+			throw error;
+		}
 		this.#meet(this.#stage.text(first), -1, -1);
 		let level = [{ index: 0, world: first }];
 		while (level.length > 0) {

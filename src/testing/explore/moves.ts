@@ -3,7 +3,11 @@
  * same in every run. Never decides what an event means: that is the machine's.
  */
 import type { OverlapMode, SessionEvent } from "../../../machines/events.ts";
-import { isDraining, type SessionFacts } from "../../../machines/facts.ts";
+import {
+	isDraining,
+	type QueuedMessage,
+	type SessionFacts,
+} from "../../../machines/facts.ts";
 import { openWaits, type RunFacts, ticketOf } from "../../../machines/run.ts";
 import type { RunTicket } from "../../../machines/ticket.ts";
 import { unsettledOf } from "./promises.ts";
@@ -11,6 +15,7 @@ import type { Step } from "./step.ts";
 import {
 	type Bounded,
 	type Bounds,
+	close,
 	commit,
 	crash,
 	doubt,
@@ -70,12 +75,15 @@ class Moves {
 	readonly #world: World;
 	readonly #take: Take;
 	readonly #facts: SessionFacts;
+	/** What a run that may begin is called; null while none may. */
+	readonly #grant: string | null;
 
 	constructor(scene: Scene, world: World, take: Take) {
 		this.#scene = scene;
 		this.#world = world;
 		this.#take = take;
 		this.#facts = factsOf(world);
+		this.#grant = world.process === "up" ? fresh.run : null;
 	}
 
 	gather(): void {
@@ -92,12 +100,16 @@ class Moves {
 			this.#start();
 			return;
 		}
+		if (process === "closing") this.#close();
 		if (pending.length >= this.#scene.batch) return;
-		this.#line();
 		for (const live of this.#world.live) this.#run(live);
 		this.#reports();
 		this.#keptOnes();
+		this.#abort();
+		if (process === "closing") return;
+		this.#line();
 		this.#people();
+		this.#spend("closes", "the runtime closes", close);
 	}
 
 	#add(
@@ -153,7 +165,7 @@ class Moves {
 
 	/** 3: before anything else is served, what the last process left is settled. */
 	#start(): void {
-		const { pending, taken } = this.#world;
+		const { pending } = this.#world;
 		const dead = unsettledOf(this.#facts).find(
 			({ leaseMs, stop }) => leaseMs === null || stop !== null,
 		);
@@ -161,10 +173,6 @@ class Moves {
 			if (pending.length === 0) this.#add("the runtime opens", 0, open);
 			return;
 		}
-		const retry =
-			this.#scene.recovery === "retry" && dead === this.#facts.run
-				? { maxAttempts: 2, maxAgeMs: 1e6, messages: taken }
-				: undefined;
 		this.#add(`${dead.runId}, which died, is settled`, 2, (world) =>
 			pend(
 				world,
@@ -174,10 +182,30 @@ class Moves {
 					ticket: ticketOf(dead),
 					end: { at, outcome: "interrupted" },
 					recovers: true,
-					retry,
+					retry: dead === this.#facts.run ? this.#retryOf([]) : undefined,
 				}),
 			),
 		);
+	}
+
+	/** How a dead run is tried again, with what the store has of its messages and what it took since. */
+	#retryOf(pulled: readonly QueuedMessage[]) {
+		if (this.#scene.recovery === "settle") return undefined;
+		const messages = [
+			...this.#world.taken.filter(
+				({ messageId }) => !pulled.some((one) => one.messageId === messageId),
+			),
+			...pulled,
+		];
+		return { maxAttempts: 2, maxAgeMs: 1e6, messages };
+	}
+
+	/** The process ends when nothing of its own is left. */
+	#close(): void {
+		const { pending, kept, live } = this.#world;
+		if (pending.length > 0 || kept.length > 0) return;
+		if (live.every(({ leased }) => leased))
+			this.#add("the runtime is closed", 9, crash);
 	}
 
 	// ── the line
@@ -188,7 +216,7 @@ class Moves {
 		const event: SessionEvent = {
 			type: "take",
 			at,
-			grant: fresh.run,
+			grant: this.#grant,
 			// A quiet window is over when its timer says so.
 			quietUntil: quietUntil > at ? quietUntil : undefined,
 		};
@@ -215,7 +243,7 @@ class Moves {
 			type: "reset",
 			at,
 			cause,
-			grant: cause === "expiry" ? null : fresh.run,
+			grant: cause === "expiry" ? null : this.#grant,
 			sessionId: fresh.session,
 			reason: null,
 			deadline,
@@ -228,7 +256,7 @@ class Moves {
 	// ── people
 
 	#people(): void {
-		const { hidden, run, queue, version } = this.#facts;
+		const { hidden, queue, version } = this.#facts;
 		if (this.#scene.drivers.includes("managed"))
 			for (const mode of this.#scene.modes) this.#send(mode);
 		if (this.#scene.drivers.includes("host")) this.#admit();
@@ -264,6 +292,10 @@ class Moves {
 						}),
 					),
 				);
+	}
+
+	#abort(): void {
+		const { run, queue } = this.#facts;
 		if (run || queue.length > 0)
 			for (const queued of ["keep", "drop"] as const) {
 				if (queued === "drop" && queue.length === 0) continue;
@@ -276,7 +308,7 @@ class Moves {
 							this.#turn({
 								type: "abort",
 								at,
-								grant: fresh.run,
+								grant: this.#grant,
 								cause: "abort",
 								reason: null,
 								deadline,
@@ -296,7 +328,7 @@ class Moves {
 		return this.#take(facts, {
 			type: "message",
 			at,
-			grant: slot ? fresh.run : null,
+			grant: slot ? this.#grant : null,
 			messageId: fresh.message,
 			input: null,
 			policy: { mode, debounceMs: 0, capacity: 50, onFull: "reject" },
@@ -353,10 +385,12 @@ class Moves {
 		const own = run ? ticketOf(run) : ticket;
 		if (told && !live.overdue)
 			this.#add(`the grace period of ${runId} is over`, 4, (world) =>
-				this.#say(change(world, live, { overdue: true }), {
-					what: "overdue",
-					ticket,
-				}),
+				this.#say(
+					change(world, live, { overdue: true }),
+					this.#diesWithProcess(live)
+						? { what: "settle", ticket, outcome: "interrupted" }
+						: { what: "overdue", ticket },
+				),
 			);
 		if (run && run === this.#facts.run) {
 			for (const name of openWaits(run)) this.#waiting(own, name);
@@ -371,6 +405,15 @@ class Moves {
 			);
 		if (live.driver === "managed" && !live.returned)
 			this.#executor(live, run, own);
+	}
+
+	/** What does not stop in time while the process closes is tried again as after a crash. */
+	#diesWithProcess({ driver }: LiveRun): boolean {
+		return (
+			this.#world.process === "closing" &&
+			this.#scene.recovery === "retry" &&
+			driver === "managed"
+		);
 	}
 
 	#waiting(ticket: RunTicket, name: string): void {
@@ -457,7 +500,7 @@ class Moves {
 						this.#turn({
 							type: "report",
 							at,
-							grant: fresh.run,
+							grant: this.#grant,
 							report: { ...about, ...said },
 							stoppedBy,
 						}),
@@ -504,7 +547,7 @@ class Moves {
 			return {
 				type: "closed",
 				at,
-				grant: fresh.run,
+				grant: this.#grant,
 				generation: kept.generation,
 			};
 		const live = this.#world.live.find(({ ticket }) =>
@@ -517,7 +560,7 @@ class Moves {
 		const common = {
 			at,
 			ticket,
-			grant: fresh.run,
+			grant: this.#grant,
 			unread: live?.pulled,
 		};
 		const stoppedBy = live?.told ?? undefined;
@@ -527,23 +570,39 @@ class Moves {
 					...common,
 					type: "settled",
 					end: { at, outcome: kept.outcome, stoppedBy },
+					retry:
+						stoppedBy === "shutdown"
+							? this.#retryOf(live?.pulled ?? [])
+							: undefined,
 				};
 			case "overdue":
 				return { ...common, type: "overdue", stoppedBy };
+			case "shutdown":
+				if (live?.driver === "host")
+					return {
+						type: "settled",
+						at,
+						ticket,
+						end: { at, outcome: "interrupted", stoppedBy: "shutdown" },
+					};
+				return { ...stopOf(ticket), cause: "shutdown" };
 			case "timeout":
-				return {
-					type: "abort",
-					at,
-					ticket,
-					cause: "timeout",
-					reason: null,
-					deadline,
-					queued: "keep",
-				};
+				return { ...stopOf(ticket), cause: "timeout" };
 			case "unwait":
 				return { type: "unwait", at, ticket, name: kept.name };
 		}
 	}
+}
+
+function stopOf(ticket: RunTicket) {
+	return {
+		type: "abort",
+		at,
+		ticket,
+		reason: null,
+		deadline,
+		queued: "keep",
+	} as const;
 }
 
 function change(world: World, live: LiveRun, how: Partial<LiveRun>): World {
@@ -561,6 +620,8 @@ function nameOf(kept: Kept): string {
 			return `${kept.ticket.runId} ends ${kept.outcome}`;
 		case "overdue":
 			return `the grace period of ${kept.ticket.runId} is over`;
+		case "shutdown":
+			return `${kept.ticket.runId} is told that the runtime closes`;
 		case "timeout":
 			return `${kept.ticket.runId} has taken too long`;
 		case "unwait":

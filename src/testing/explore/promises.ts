@@ -1,6 +1,6 @@
 /**
- * Owns which promise each explored step and state is held to, by its number in the README. Throws `Broken` where one does not hold;
- * never decides what happens next.
+ * Owns which promise each explored step and state is held to, by its number in the README. Throws where one does not hold; never decides what
+ * happens next.
  */
 import type { SessionEvent } from "../../../machines/events.ts";
 import {
@@ -12,19 +12,8 @@ import {
 import { openWaits, type RunFacts, ticketOf } from "../../../machines/run.ts";
 import { stateOf } from "../../../machines/session.ts";
 import { type RunTicket, ticketId } from "../../../machines/ticket.ts";
+import { Broken } from "./broken.ts";
 import { type SessionMachine, type Step, step } from "./step.ts";
-
-/** A promise that does not hold. */
-export class Broken extends Error {
-	/** 1 to 10, as the README counts them; `liveness` where a session cannot come to rest. */
-	readonly promise: number | "liveness";
-
-	constructor(promise: number | "liveness", message: string) {
-		super(message);
-		this.name = "Broken";
-		this.promise = promise;
-	}
-}
 
 function hold(
 	promise: number | "liveness",
@@ -83,10 +72,8 @@ export function checkStep(taken: Step): void {
 }
 
 /** No message gets lost on the way, and none is in two places. */
-function checkMessages(
-	{ event, before, after, fates, runs }: Step,
-	said: () => string,
-): void {
+function checkMessages(taken: Step, said: () => string): void {
+	const { event, before, after, fates, runs } = taken;
 	const idsOf = (facts: SessionFacts) => [
 		...facts.queue.map(({ messageId }) => messageId),
 		...unsettledOf(facts).flatMap(({ messageIds }) => messageIds),
@@ -109,7 +96,7 @@ function checkMessages(
 	hold(6, lost.length === 0, () => {
 		return `${said()} lost ${lost.join(", ")}: neither in line, nor with a run, nor removed with a reason`;
 	});
-	if (event.type === "message" && after !== before)
+	if (event.type === "message" && taken.replies[0]?.result === "done")
 		hold(6, there.includes(event.messageId), () => {
 			return `${said()} accepted ${event.messageId}, which is nowhere`;
 		});

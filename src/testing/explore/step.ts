@@ -16,6 +16,8 @@ import type {
 } from "../../../machines/facts.ts";
 import type { RunFacts } from "../../../machines/run.ts";
 import { type sessionMachine, stateOf } from "../../../machines/session.ts";
+import { errorText } from "../../errors.ts";
+import { Broken } from "./broken.ts";
 
 /** The session machine, or one that differs from it in a guard or an action. */
 export type SessionMachine = typeof sessionMachine;
@@ -39,6 +41,22 @@ export interface Step {
 
 type Snapshot = Parameters<typeof transition<SessionMachine>>[1];
 
+/** A machine that throws has lost its session. */
+function taken(
+	machine: SessionMachine,
+	snapshot: Snapshot,
+	event: SessionEvent,
+) {
+	try {
+		return transition(machine, snapshot, event);
+	} catch (error) {
+		throw new Broken(
+			2,
+			`${event.type} in ${String(snapshot.value)} made the machine throw: ${errorText(error)}`,
+		);
+	}
+}
+
 export function step(
 	machine: SessionMachine,
 	before: SessionFacts,
@@ -48,7 +66,7 @@ export function step(
 		value: stateOf(before),
 		context: { facts: before },
 	}) as Snapshot;
-	const [after, asked] = transition(machine, snapshot, event);
+	const [after, asked] = taken(machine, snapshot, event);
 	const of = <Type extends keyof SessionEffects>(type: Type) =>
 		asked
 			.filter((one) => one.type === type)

@@ -11,7 +11,8 @@ import type {
 import { ticketOf } from "../../../machines/run.ts";
 import type { RunTicket, StopCause } from "../../../machines/ticket.ts";
 import { ticketId } from "../../../machines/ticket.ts";
-import { Broken, unsettledOf } from "./promises.ts";
+import { Broken } from "./broken.ts";
+import { unsettledOf } from "./promises.ts";
 import type { Step } from "./step.ts";
 
 /** How often each of these may happen. What is left out may not happen, but for `runs`. */
@@ -33,6 +34,8 @@ export interface Bounds {
 	readonly timeouts?: number;
 	/** Times that a run may begin but for the want of a slot. */
 	readonly heldUp?: number;
+	/** Processes that close, and the next one starts. */
+	readonly closes?: number;
 }
 
 export type Bounded = keyof Bounds;
@@ -63,6 +66,7 @@ export type Kept =
 	  }
 	| { readonly what: "overdue"; readonly ticket: RunTicket }
 	| { readonly what: "timeout"; readonly ticket: RunTicket }
+	| { readonly what: "shutdown"; readonly ticket: RunTicket }
 	| {
 			readonly what: "unwait";
 			readonly ticket: RunTicket;
@@ -92,8 +96,8 @@ export interface Turn {
 
 export interface World {
 	readonly used: Used;
-	/** starting: what the last process left is being settled. */
-	readonly process: "down" | "starting" | "up";
+	/** starting: what the last process left is being settled. closing: nothing new begins. */
+	readonly process: "down" | "starting" | "up" | "closing";
 	readonly committed: SessionFacts;
 	readonly pending: readonly Turn[];
 	readonly live: readonly LiveRun[];
@@ -301,6 +305,21 @@ export function crash(world: World): World {
 	};
 }
 
+/** Nothing new begins; what runs is told at once, whatever the store says of it. */
+export function close(world: World): World {
+	const own = world.live.filter(({ leased }) => !leased);
+	return keep(
+		{
+			...world,
+			process: "closing",
+			live: world.live.map((one) =>
+				one.leased ? one : { ...one, told: one.told ?? "shutdown" },
+			),
+		},
+		...own.map(({ ticket }) => ({ what: "shutdown", ticket }) as const),
+	);
+}
+
 /** Nothing is served before the dead are settled; what has a lease is believed to live. */
 export function open(world: World): World {
 	const { committed } = world;
@@ -324,7 +343,7 @@ export function open(world: World): World {
 
 /** 3 and 8: whatever the store says is running has an owner in this process, and nothing else has. */
 function checkOwners(world: World): void {
-	if (world.process !== "up") return;
+	if (world.process !== "up" && world.process !== "closing") return;
 	const { committed, live, kept, pending } = world;
 	const unsettled = unsettledOf(committed);
 	const toCome = [...kept, ...pending.map((turn) => turn.kept)];
