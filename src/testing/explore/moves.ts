@@ -22,6 +22,7 @@ import {
 	factsOf,
 	fail,
 	isSame,
+	joined,
 	type Kept,
 	keep,
 	type LiveRun,
@@ -191,12 +192,7 @@ class Moves {
 	/** How a dead run is tried again, with what the store has of its messages and what it took since. */
 	#retryOf(pulled: readonly QueuedMessage[]) {
 		if (this.#scene.recovery === "settle") return undefined;
-		const messages = [
-			...this.#world.taken.filter(
-				({ messageId }) => !pulled.some((one) => one.messageId === messageId),
-			),
-			...pulled,
-		];
+		const messages = joined(this.#world.taken, pulled);
 		return { maxAttempts: 2, maxAgeMs: 1e6, messages };
 	}
 
@@ -470,7 +466,7 @@ class Moves {
 		if (run && this.#facts.queue.some(({ steers }) => steers === runId))
 			this.#add(`${runId} is steered`, null, (world) => {
 				const turn = this.#turn({ type: "pull", at, ticket: own });
-				const pulled = [...live.pulled, ...turn.takes];
+				const pulled = joined(live.pulled, turn.takes);
 				return pend(change(world, live, { pulled }), turn);
 			});
 	}

@@ -187,6 +187,17 @@ export function pend(world: World, turn: Turn): World {
 	return { ...world, pending: [...world.pending, turn] };
 }
 
+/** Each message once, as it stood last. */
+export function joined(
+	messages: readonly QueuedMessage[],
+	more: readonly QueuedMessage[],
+): readonly QueuedMessage[] {
+	const others = messages.filter(
+		({ messageId }) => !more.some((one) => one.messageId === messageId),
+	);
+	return [...others, ...more];
+}
+
 /** Told to stop: of several causes the first stays. */
 function tell(world: World, stops: Turn["stops"]): World {
 	if (stops.length === 0) return world;
@@ -232,13 +243,9 @@ function carryOut(world: World, turn: Turn, isUnsure: boolean): World {
 	let next: World = {
 		...world,
 		committed: after,
-		taken: [
-			...world.taken.filter(
-				({ messageId }) =>
-					!turn.takes.some((one) => one.messageId === messageId),
-			),
-			...turn.takes,
-		].filter(({ messageId }) => after.run?.messageIds.includes(messageId)),
+		taken: joined(world.taken, turn.takes).filter(({ messageId }) =>
+			after.run?.messageIds.includes(messageId),
+		),
 	};
 	next = {
 		...next,
