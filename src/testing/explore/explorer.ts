@@ -8,7 +8,13 @@ import { type SessionFacts, unusedFacts } from "../../../machines/facts.ts";
 import { Broken } from "./broken.ts";
 import { Facts, textOf, worldOf } from "./canonical.ts";
 import { type Move, movesOf, type Scene } from "./moves.ts";
-import { checkFacts, checkFence, checkStep, checkWaysOut } from "./promises.ts";
+import {
+	checkAnswers,
+	checkFacts,
+	checkFence,
+	checkStep,
+	checkWaysOut,
+} from "./promises.ts";
 import { type SessionMachine, type Step, step } from "./step.ts";
 import type { Used, World } from "./world.ts";
 
@@ -53,6 +59,7 @@ export class Stage {
 		this.scene = scene;
 		this.facts = new Facts((facts) => {
 			checkFacts(facts);
+			checkAnswers(machine, facts);
 			checkFence(machine, facts);
 			checkWaysOut(machine, facts);
 		});
