@@ -2,7 +2,7 @@
  * Owns one step of the session machine, as the exploration takes it: from facts, by an event, to facts and what was asked of the engine. Every
  * snapshot is made anew from its facts, so whatever is explored is hydrated before each event. Never keeps anything.
  */
-import { transition } from "xstate";
+import { type ActorScope, createActor, type SnapshotFrom } from "xstate";
 import type {
 	MessageFate,
 	Reply,
@@ -39,22 +39,72 @@ export interface Step {
 	readonly closes: readonly ClosingGeneration[];
 }
 
-type Snapshot = Parameters<typeof transition<SessionMachine>>[1];
+type Snapshot = SnapshotFrom<SessionMachine>;
 
-/** A machine that throws has lost its session. */
-function taken(
-	machine: SessionMachine,
-	snapshot: Snapshot,
-	event: SessionEvent,
-) {
-	try {
-		return transition(machine, snapshot, event);
-	} catch (error) {
-		throw new Broken(
-			2,
-			`${event.type} in ${String(snapshot.value)} made the machine throw: ${errorText(error)}`,
-		);
+interface Asked {
+	readonly type: string;
+	readonly params: unknown;
+}
+
+/** A machine that can be stepped without an actor. Actors are dear, and one scope serves for all steps: `transition` makes one each. */
+class Stepper {
+	readonly #machine: SessionMachine;
+	readonly #scope: ActorScope<Snapshot, SessionEvent>;
+	#asked: Asked[] = [];
+
+	constructor(machine: SessionMachine) {
+		this.#machine = machine;
+		const self = createActor(machine, { input: { sessionKey: "" } });
+		this.#scope = {
+			self,
+			id: "",
+			sessionId: "",
+			logger: () => {},
+			defer: () => {},
+			emit: () => {},
+			stopChild: () => {},
+			system: self.system,
+			actionExecutor: ({ type, params }) => {
+				this.#asked.push({ type, params });
+			},
+		} as ActorScope<Snapshot, SessionEvent>;
 	}
+
+	/** A machine that throws has lost its session. */
+	take(
+		before: SessionFacts,
+		event: SessionEvent,
+	): readonly [Snapshot, readonly Asked[]] {
+		this.#asked = [];
+		const snapshot = this.#machine.resolveState({
+			value: stateOf(before),
+			context: { facts: before },
+		}) as Snapshot;
+		try {
+			const after = this.#machine.transition(
+				snapshot,
+				event,
+				this.#scope as never,
+			) as Snapshot;
+			return [after, this.#asked];
+		} catch (error) {
+			throw new Broken(
+				2,
+				`${event.type} in ${String(snapshot.value)} made the machine throw: ${errorText(error)}`,
+			);
+		}
+	}
+}
+
+const steppers = new WeakMap<SessionMachine, Stepper>();
+
+function stepperOf(machine: SessionMachine): Stepper {
+	let stepper = steppers.get(machine);
+	if (!stepper) {
+		stepper = new Stepper(machine);
+		steppers.set(machine, stepper);
+	}
+	return stepper;
 }
 
 export function step(
@@ -62,11 +112,7 @@ export function step(
 	before: SessionFacts,
 	event: SessionEvent,
 ): Step {
-	const snapshot = machine.resolveState({
-		value: stateOf(before),
-		context: { facts: before },
-	}) as Snapshot;
-	const [after, asked] = taken(machine, snapshot, event);
+	const [after, asked] = stepperOf(machine).take(before, event);
 	const of = <Type extends keyof SessionEffects>(type: Type) =>
 		asked
 			.filter((one) => one.type === type)
