@@ -5,16 +5,12 @@
 import { hash } from "node:crypto";
 import type { SessionEvent } from "../../../machines/events.ts";
 import { type SessionFacts, unusedFacts } from "../../../machines/facts.ts";
+import { checkAnswers, checkArrivals, checkWaysOut } from "./answers.ts";
 import { Broken } from "./broken.ts";
 import { Facts, textOf, worldOf } from "./canonical.ts";
+import { checkFence } from "./fence.ts";
 import { type Move, movesOf, type Scene } from "./moves.ts";
-import {
-	checkAnswers,
-	checkFacts,
-	checkFence,
-	checkStep,
-	checkWaysOut,
-} from "./promises.ts";
+import { checkFacts, checkStep } from "./promises.ts";
 import { type SessionMachine, type Step, step } from "./step.ts";
 import type { Used, World } from "./world.ts";
 
@@ -60,6 +56,7 @@ export class Stage {
 		this.facts = new Facts((facts) => {
 			checkFacts(facts);
 			checkAnswers(machine, facts);
+			checkArrivals(machine, facts);
 			checkFence(machine, facts);
 			checkWaysOut(machine, facts);
 		});

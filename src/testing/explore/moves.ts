@@ -10,7 +10,7 @@ import {
 } from "../../../machines/facts.ts";
 import { openWaits, type RunFacts, ticketOf } from "../../../machines/run.ts";
 import type { RunTicket } from "../../../machines/ticket.ts";
-import { unsettledOf } from "./promises.ts";
+import { at, unsettledOf } from "./promises.ts";
 import type { Step } from "./step.ts";
 import {
 	type Bounded,
@@ -55,8 +55,6 @@ export interface Move {
 	readonly settles: number | null;
 }
 
-/** The clock stands still; only the order of things counts. */
-export const at = 1000;
 const deadline = 2000;
 /** Ids that are new in any world: they are given names in order as soon as a world is known. */
 const fresh = { message: "m99", run: "r99", session: "s99" } as const;
