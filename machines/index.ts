@@ -21,6 +21,7 @@ export {
 	type DrainingRun,
 	type EndedGeneration,
 	type Expectation,
+	isBusy,
 	isDraining,
 	isUnsettled,
 	type LastRun,

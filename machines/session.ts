@@ -370,6 +370,12 @@ export const sessionMachine = setup({
 				({ generation }) => generation === as<"closed">(event).generation,
 			),
 		),
+		isClosingInTime: test(({ closing }, event) =>
+			closing.some(
+				({ generation, postponed }) =>
+					!postponed && generation === as<"postponed">(event).generation,
+			),
+		),
 		// stopping
 		stopsThis: test((facts, event) => {
 			const { ticket, expect } = as<"abort">(event);
@@ -527,6 +533,11 @@ export const sessionMachine = setup({
 		closed: assign(
 			change((facts, event) => generation.closed(facts, as<"closed">(event))),
 		),
+		postponed: assign(
+			change((facts, event) =>
+				generation.postponed(facts, as<"postponed">(event)),
+			),
+		),
 		mint: assign(
 			change((facts, event) =>
 				generation.mint(facts, as<"reset" | "delete">(event)),
@@ -542,7 +553,7 @@ export const sessionMachine = setup({
 				generation.deleteAgain(facts, as<"delete">(event)),
 			),
 		),
-		clearPurge: assign(change((facts) => ({ ...facts, purgeBefore: null }))),
+		clearPurge: assign(change(generation.purged)),
 		settleDraining: assign(
 			change((facts, event) =>
 				generation.settleDraining(facts, event, settled(facts, event)),
@@ -667,6 +678,7 @@ export const sessionMachine = setup({
 			{ guard: "waitsInLine", actions: [ask.keepRemoved, "remove", ask.done] },
 			{ actions: ask.nothing },
 		],
+		closed: { guard: "isClosing", actions: "closed" },
 		take: { guard: "mayTake", actions: "touch" },
 	},
 	states: {
@@ -716,7 +728,7 @@ export const sessionMachine = setup({
 						actions: [ask.verdict, ...settleDraining],
 					},
 				],
-				closed: { guard: "isClosing", actions: "closed" },
+				postponed: { guard: "isClosingInTime", actions: "postponed" },
 				settled: { guard: "ownsDrainingRun", actions: settleDraining },
 				overdue: { guard: "ownsDrainingRun", actions: settleDraining },
 			},

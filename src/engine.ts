@@ -276,6 +276,19 @@ export class Engine<Meta>
 		);
 	}
 
+	/** The host could not be called for a generation that ended. */
+	postponed(key: string, generation: number): void {
+		this.keep(key, {
+			event: ({ facts }) => ({
+				type: "postponed",
+				at: this.now(),
+				grant: this.taking.grant(facts),
+				generation,
+			}),
+			committed() {},
+		});
+	}
+
 	/** Keeps and publishes the refusal of a report that no session was asked about. */
 	async refuse(refusal: StoredRefusal): Promise<void> {
 		await this.journal.refuse(refusal);

@@ -5,6 +5,11 @@ import type { Operation } from "./session.ts";
 const firstMs = 100;
 const longestMs = 5000;
 
+/** How long to wait before something is tried again, in ms, after so many tries before the last. */
+export function pauseAfter(tries: number): number {
+	return Math.min(firstMs * 2 ** tries, longestMs);
+}
+
 interface Retry {
 	readonly key: string;
 	readonly timer: unknown;
@@ -31,13 +36,10 @@ export class Retries {
 	again(key: string, operation: Operation, givenUp?: () => void): void {
 		const tries = this.#tries.get(operation) ?? 0;
 		this.#tries.set(operation, tries + 1);
-		const timer = this.#clock.setTimeout(
-			() => {
-				this.#waiting.delete(operation);
-				this.#post(key, operation);
-			},
-			Math.min(firstMs * 2 ** tries, longestMs),
-		);
+		const timer = this.#clock.setTimeout(() => {
+			this.#waiting.delete(operation);
+			this.#post(key, operation);
+		}, pauseAfter(tries));
 		this.#waiting.set(operation, { key, timer, givenUp });
 	}
 

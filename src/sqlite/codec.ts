@@ -371,7 +371,13 @@ const session = record<RowFacts>({
 	quietUntil: added(number, 0),
 	retries: added(list(run), none),
 	closing: added(
-		list(record<ClosingGeneration>({ generation: number, deadline: number })),
+		list(
+			record<ClosingGeneration>({
+				generation: number,
+				deadline: number,
+				postponed: added(flag, false),
+			}),
+		),
 		none,
 	),
 });

@@ -346,7 +346,7 @@ export function fullFacts(sessionKey: string): SessionFacts {
 		entries: 17,
 		activeAt: at - 1,
 		takenAt: at - 2,
-		closing: [{ generation: 2, deadline: at + 8 }],
+		closing: [{ generation: 2, deadline: at + 8, postponed: true }],
 	};
 }
 
