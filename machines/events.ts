@@ -185,6 +185,8 @@ export type SessionEvent =
 			readonly type: "deliver";
 			readonly ticket: RunTicket;
 			readonly name: string;
+			/** Whoever asks knows that the attempt has not begun it: an intent that was kept all the same is no use of the name. */
+			readonly unbegun?: boolean | undefined;
 	  })
 	| (Turn & {
 			readonly type: "delivered";

@@ -351,8 +351,8 @@ export const sessionMachine = setup({
 		hasUsedName: test((facts, event) => {
 			if (!mayAct(facts, event)) return false;
 			const run = facts.run as RunFacts;
-			const known = deliveryOf(run, as<"deliver">(event).name);
-			return known?.attempt === run.attempt;
+			const { name, unbegun } = as<"deliver">(event);
+			return !unbegun && deliveryOf(run, name)?.attempt === run.attempt;
 		}),
 		hasDelivered: test(
 			(facts, event) =>

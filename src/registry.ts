@@ -52,6 +52,7 @@ export class LiveRun {
 	seenAt = 0;
 	#reason: Error | null = null;
 	#pending: Set<Promise<unknown>> | null = null;
+	#begun: Set<string> | null = null;
 	#owned: Set<Owned> | null = null;
 	#scope: AsyncDisposableStack | null = null;
 	#isDisposed = false;
@@ -73,6 +74,12 @@ export class LiveRun {
 
 	get hasPending(): boolean {
 		return this.#pending !== null && this.#pending.size > 0;
+	}
+
+	/** Names of deliveries that it has begun in this process, or is about to: what is committed of them may hold though it was said to have failed. */
+	get begun(): Set<string> {
+		this.#begun ??= new Set();
+		return this.#begun;
 	}
 
 	/** What was committed of it since. */
