@@ -4,12 +4,7 @@
  */
 import type { SessionEvent } from "../machines/events.ts";
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
-import {
-	openWaits,
-	type RunFacts,
-	stepRun,
-	ticketOf,
-} from "../machines/run.ts";
+import { type RunFacts, stepRun, ticketOf } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
 import type { Clock } from "./clock.ts";
 import { Closing } from "./closing.ts";
@@ -554,8 +549,8 @@ export class Engine<Meta>
 			const live = this.registry.get(after.run);
 			if (!live) return;
 			live.facts = after;
-			if (openWaits(after.run).length > 0) this.taking.slots.release(after.run);
 			live.see(after.run, after);
+			if (live.isSuspended) this.taking.slots.release(after.run);
 		}
 	}
 

@@ -3,7 +3,12 @@
  * here until the commit that settled it, whatever becomes of its session's actor. Never decides how a run ends.
  */
 import type { QueuedMessage, SessionFacts } from "../machines/facts.ts";
-import { type RunFacts, type RunStop, ticketOf } from "../machines/run.ts";
+import {
+	openWaits,
+	type RunFacts,
+	type RunStop,
+	ticketOf,
+} from "../machines/run.ts";
 import {
 	type RunTicket,
 	type StopCause,
@@ -46,6 +51,8 @@ export class LiveRun {
 	isReturned = false;
 	/** What it has been given to work on. */
 	messages: readonly QueuedMessage[] = none;
+	/** What it waits for in this process, a name each time. */
+	awaited: readonly string[] = none;
 	/** What it took while it ran and may not have looked at. */
 	unread: readonly QueuedMessage[] = none;
 	/** Its last sign of life, if it has a lease. */
@@ -80,6 +87,11 @@ export class LiveRun {
 	get begun(): Set<string> {
 		this.#begun ??= new Set();
 		return this.#begun;
+	}
+
+	/** Whether it does not execute until an answer comes: a wait that is open holds up nobody who does not wait for it. */
+	get isSuspended(): boolean {
+		return openWaits(this.run).some((name) => this.awaited.includes(name));
 	}
 
 	/** What was committed of it since. */
