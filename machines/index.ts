@@ -71,6 +71,7 @@ export {
 	ticketOf,
 	type Usage,
 	type WaitAnswer,
+	workedMs,
 } from "./run.ts";
 export { sessionMachine, stateOf } from "./session.ts";
 export {

@@ -42,13 +42,14 @@ export function armTimeout(
 		isOver = true;
 		pause();
 	};
-	run();
+	const see = (now: RunFacts) => {
+		if (isOver) return;
+		if (isWaiting(now) || live.isHeldUp) pause();
+		else if (timer === null) run();
+	};
+	see(live.run);
 	live.own({
-		see: (now) => {
-			if (isOver) return;
-			if (isWaiting(now) || live.isHeldUp) pause();
-			else if (timer === null) run();
-		},
+		see,
 		stop: end,
 		release: end,
 	});

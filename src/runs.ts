@@ -8,6 +8,7 @@ import {
 	type RunFacts,
 	type RunStop,
 	type RunWait,
+	workedMs,
 } from "../machines/run.ts";
 import type { StopCause } from "../machines/ticket.ts";
 import { type Child, Children } from "./children.ts";
@@ -77,8 +78,8 @@ export class Runs implements DeadlineHost {
 		live.isEntered = true;
 		const { runTimeoutMs } = this.#host.options;
 		if (runTimeoutMs !== null) {
-			const gone = this.#host.now() - (run.admittedAt ?? this.#host.now());
-			armTimeout(live, runTimeoutMs - Math.max(0, gone), this);
+			const left = runTimeoutMs - workedMs(run, this.#host.now());
+			armTimeout(live, left, this);
 		}
 		if (run.leaseMs !== null) {
 			live.seenAt = Math.max(live.seenAt, run.seenAt ?? 0);

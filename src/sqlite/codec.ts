@@ -291,6 +291,8 @@ const runFields: Fields<RunFacts> = {
 	ancestors: added(list(text), none),
 	takenBack: added(flag, false),
 	followsSession: added(flag, false),
+	waitedMs: added(number, 0),
+	waitingSince: added(nullable(number), null),
 };
 const run = record(runFields);
 
