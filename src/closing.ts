@@ -3,7 +3,7 @@
  * the next process if this one did not see its end, or could not even call. Whatever the host's function does, the session comes to rest.
  */
 import type { ClosingGeneration, EndedGeneration } from "../machines/facts.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import { errorText } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import { readEnded } from "./reader.ts";
@@ -13,7 +13,7 @@ import type { StoreReader } from "./store.ts";
 type Hook<Meta> = (ended: EndedGeneration<Meta>) => Promise<void> | void;
 
 export interface ClosingHost {
-	readonly options: { readonly clock: Clock; readonly logger: Logger };
+	readonly options: { readonly clock: RuntimeClock; readonly logger: Logger };
 	readonly store: StoreReader;
 	/** The work on a generation is over; `done` once that is committed. */
 	closed(sessionKey: string, generation: number, done: () => void): void;
@@ -23,13 +23,14 @@ export interface ClosingHost {
 
 /** A deadline that can only come nearer. */
 class Deadline {
-	readonly #clock: Clock;
+	readonly #clock: RuntimeClock;
 	readonly #over = Promise.withResolvers<void>();
+	/** On the monotonic clock. */
 	#at = Number.POSITIVE_INFINITY;
 	#timer: unknown = null;
 	isOver = false;
 
-	constructor(clock: Clock) {
+	constructor(clock: RuntimeClock) {
 		this.#clock = clock;
 	}
 
@@ -38,17 +39,17 @@ class Deadline {
 		return this.#over.promise;
 	}
 
-	by(at: number): void {
+	/** Epoch ms. */
+	by(time: number): void {
+		const left = Math.max(0, time - this.#clock.now());
+		const at = this.#clock.monotonic() + left;
 		if (at >= this.#at) return;
 		this.#at = at;
 		this.#clock.clearTimeout(this.#timer);
-		this.#timer = this.#clock.setTimeout(
-			() => {
-				this.isOver = true;
-				this.#over.resolve();
-			},
-			Math.max(0, at - this.#clock.now()),
-		);
+		this.#timer = this.#clock.setTimeout(() => {
+			this.isOver = true;
+			this.#over.resolve();
+		}, left);
 	}
 
 	/** Nothing depends on it any more. */

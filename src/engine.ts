@@ -6,7 +6,7 @@ import type { SessionEvent } from "../machines/events.ts";
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
 import { type RunFacts, stepRun, ticketOf } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { Config } from "./config.ts";
 import { Directory } from "./directory.ts";
@@ -137,7 +137,7 @@ export class Engine<Meta>
 		return this.#journal as Journal;
 	}
 
-	get clock(): Clock {
+	get clock(): RuntimeClock {
 		return this.options.clock;
 	}
 

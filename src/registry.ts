@@ -14,7 +14,7 @@ import {
 	type StopCause,
 	ticketId,
 } from "../machines/ticket.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import { RunAborted } from "./errors.ts";
 
 /** Something that lives with a run. Told of it in this order; all of it is optional. */
@@ -42,6 +42,7 @@ export class LiveRun {
 	/** The committed facts of its own generation, as last seen. */
 	facts: SessionFacts | null = null;
 	timer: unknown = null;
+	/** When its grace period is over, on the monotonic clock. */
 	deadline = Number.POSITIVE_INFINITY;
 	/** Its times run. */
 	isEntered = false;
@@ -55,8 +56,8 @@ export class LiveRun {
 	awaited: readonly string[] = none;
 	/** What it took while it ran and may not have looked at. */
 	unread: readonly QueuedMessage[] = none;
-	/** Its last sign of life, if it has a lease. */
-	seenAt = 0;
+	/** Its last sign of life, on the monotonic clock, if it has a lease. */
+	heardAt = Number.NEGATIVE_INFINITY;
 	#reason: Error | null = null;
 	#pending: Set<Promise<unknown>> | null = null;
 	#begun: Set<string> | null = null;
@@ -201,7 +202,7 @@ type Identity = Pick<
 >;
 
 export class Registry {
-	#clock: Clock;
+	#clock: RuntimeClock;
 	#overdue: (run: LiveRun) => void;
 	/** Live and draining runs by run id; different sessions may use the same one. */
 	#runs = new Map<string, readonly LiveRun[]>();
@@ -212,7 +213,7 @@ export class Registry {
 		if (!this.#reserved.get(id)?.deref()) this.#reserved.delete(id);
 	});
 
-	constructor(clock: Clock, overdue: (run: LiveRun) => void) {
+	constructor(clock: RuntimeClock, overdue: (run: LiveRun) => void) {
 		this.#clock = clock;
 		this.#overdue = overdue;
 	}
@@ -261,16 +262,15 @@ export class Registry {
 		const live = this.get(run);
 		if (!live) return;
 		live.stoppedBy ??= stop.cause;
-		if (stop.deadline < live.deadline) {
-			live.deadline = stop.deadline;
+		const left = Math.max(0, stop.deadline - this.#clock.now());
+		const deadline = this.#clock.monotonic() + left;
+		if (deadline < live.deadline) {
+			live.deadline = deadline;
 			this.#clock.clearTimeout(live.timer);
-			live.timer = this.#clock.setTimeout(
-				() => {
-					live.deadline = Number.POSITIVE_INFINITY;
-					this.#overdue(live);
-				},
-				Math.max(0, stop.deadline - this.#clock.now()),
-			);
+			live.timer = this.#clock.setTimeout(() => {
+				live.deadline = Number.POSITIVE_INFINITY;
+				this.#overdue(live);
+			}, left);
 		}
 		live.abort(new RunAborted(stop.cause, stop.reason));
 	}

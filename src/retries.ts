@@ -1,5 +1,5 @@
 /** Owns what is to be tried again: operations that nobody else can repeat, each after a while that grows. Never gives one up by itself. */
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import type { Operation } from "./session.ts";
 
 const firstMs = 100;
@@ -17,12 +17,15 @@ interface Retry {
 }
 
 export class Retries {
-	readonly #clock: Clock;
+	readonly #clock: RuntimeClock;
 	readonly #post: (key: string, operation: Operation) => void;
 	#tries = new WeakMap<Operation, number>();
 	#waiting = new Map<Operation, Retry>();
 
-	constructor(clock: Clock, post: (key: string, operation: Operation) => void) {
+	constructor(
+		clock: RuntimeClock,
+		post: (key: string, operation: Operation) => void,
+	) {
 		this.#clock = clock;
 		this.#post = post;
 	}

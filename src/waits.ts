@@ -55,13 +55,11 @@ export async function waitFor<Meta>(
 		if (reply?.result !== "done") throw staleRun(live.ticket);
 		const wait = after.run?.waits.find((one) => one.name === name);
 		const deadline = wait?.deadline ?? null;
-		// A timer may be over long before a deadline that is weeks away.
-		const look = (end: number) => {
-			const left = end - clock.now();
-			if (left > 0) timer = clock.setTimeout(() => look(end), left);
-			else giveUp(engine, live, name);
-		};
-		if (deadline !== null) look(deadline);
+		if (deadline !== null)
+			timer = clock.setTimeout(
+				() => giveUp(engine, live, name),
+				Math.max(0, deadline - clock.now()),
+			);
 		try {
 			return copied(await Promise.race([answer.promise, stopped.promise]));
 		} finally {
