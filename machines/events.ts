@@ -185,6 +185,8 @@ export type SessionEvent =
 			readonly type: "deliver";
 			readonly ticket: RunTicket;
 			readonly name: string;
+			/** Whoever asks knows that the attempt has not begun it: an intent that was kept all the same is no use of the name. */
+			readonly unbegun?: boolean | undefined;
 	  })
 	| (Turn & {
 			readonly type: "delivered";
@@ -214,6 +216,8 @@ export type SessionEvent =
 	| (Turn & { readonly type: "remove"; readonly messageId: string })
 	/** The host's own work on a generation that ended is done, or given up. */
 	| (Turn & { readonly type: "closed"; readonly generation: number })
+	/** The time for that is over, and the host could not even be called. */
+	| (Turn & { readonly type: "postponed"; readonly generation: number })
 	/** Nothing but leave to take the next message. */
 	| (Turn & {
 			readonly type: "take";
@@ -276,7 +280,10 @@ export interface SessionEffects {
 	keepEntry: StoredEntry;
 	/** Hide what these runs appended. */
 	hideEntries: readonly RunFacts[];
-	/** Let the host do its own work on these generations, each until its deadline, and say `closed`; where it is at it, a deadline can only come nearer. */
+	/**
+	 * Let the host do its own work on these generations, each until its deadline, and say `closed`, or `postponed` if it was not called by then; where
+	 * it is at it, a deadline can only come nearer.
+	 */
 	closeGenerations: readonly ClosingGeneration[];
 	/** Erase all that older generations left. */
 	purge: { readonly sessionKey: string; readonly before: number };

@@ -72,6 +72,8 @@ export interface ClosingGeneration {
 	readonly generation: number;
 	/** When it is given up. */
 	readonly deadline: number;
+	/** Its time is over and its host was not called: it will be, by the next process at the latest, and nothing waits for that. */
+	readonly postponed: boolean;
 }
 
 /** An entry of a transcript, with what the store keeps it by. */
@@ -261,12 +263,20 @@ export function statusOf(
 export function isDraining(
 	facts: Pick<SessionFacts, "draining" | "closing">,
 ): boolean {
-	return facts.draining.length > 0 || facts.closing.length > 0;
+	return (
+		facts.draining.length > 0 ||
+		facts.closing.some(({ postponed }) => !postponed)
+	);
 }
 
-/** Whether something of it must be seen to when a process starts: a run, a drain, a line. */
-export function isUnsettled(facts: SessionFacts): boolean {
+/** Whether anything of it goes on or is about to: a run, a drain, a line. */
+export function isBusy(facts: SessionFacts): boolean {
 	return facts.run !== null || isDraining(facts) || facts.queue.length > 0;
+}
+
+/** Whether something of it must be seen to when a process starts: what goes on, and what the host was not called for. */
+export function isUnsettled(facts: SessionFacts): boolean {
+	return isBusy(facts) || facts.closing.length > 0;
 }
 
 /** The public row: a function of the facts, never stored beside them. */

@@ -125,7 +125,8 @@ export function closingSooner(
 ): readonly ClosingGeneration[] {
 	return closing.map((one) => ({
 		...one,
-		deadline: Math.min(one.deadline, deadline),
+		// Nothing waits for one that was postponed: it is tried anew.
+		deadline: one.postponed ? deadline : Math.min(one.deadline, deadline),
 	}));
 }
 
@@ -142,7 +143,7 @@ function closingGeneration(
 	{ generation }: SessionFacts,
 	{ deadline }: EventOf<"reset" | "delete">,
 ): ClosingGeneration {
-	return { generation, deadline };
+	return { generation, deadline, postponed: false };
 }
 
 export function closed(
@@ -153,6 +154,29 @@ export function closed(
 		...touch(facts, event),
 		closing: facts.closing.filter(
 			({ generation }) => generation !== event.generation,
+		),
+	};
+}
+
+export function postponed(
+	facts: SessionFacts,
+	event: EventOf<"postponed">,
+): SessionFacts {
+	return {
+		...touch(facts, event),
+		closing: facts.closing.map((one) =>
+			one.generation === event.generation ? { ...one, postponed: true } : one,
+		),
+	};
+}
+
+/** What older generations left is gone; there is nothing left that the host could work on. */
+export function purged(facts: SessionFacts): SessionFacts {
+	return {
+		...facts,
+		purgeBefore: null,
+		closing: facts.closing.filter(
+			({ generation }) => generation >= (facts.purgeBefore ?? 0),
 		),
 	};
 }

@@ -21,6 +21,7 @@ export {
 	type DrainingRun,
 	type EndedGeneration,
 	type Expectation,
+	isBusy,
 	isDraining,
 	isUnsettled,
 	type LastRun,
@@ -70,6 +71,7 @@ export {
 	ticketOf,
 	type Usage,
 	type WaitAnswer,
+	workedMs,
 } from "./run.ts";
 export { sessionMachine, stateOf } from "./session.ts";
 export {

@@ -87,6 +87,8 @@ export function newRun(
 		parent: null,
 		ancestors: [],
 		waits: [],
+		waitedMs: 0,
+		waitingSince: null,
 		answers: [],
 		deliveries: [],
 		takenBack: false,

@@ -87,6 +87,10 @@ export interface RunFacts {
 	/** Session keys of the runs that it is attached to, the nearest last. */
 	readonly ancestors: readonly string[];
 	readonly waits: readonly RunWait[];
+	/** How long it has waited for answers so far, in ms, without the time since `waitingSince`. */
+	readonly waitedMs: number;
+	/** When it last began to wait, if it has not gone on since. */
+	readonly waitingSince: number | null;
 	/** Kept for later attempts, as deliveries are. */
 	readonly answers: readonly WaitAnswer[];
 	readonly deliveries: readonly Delivery[];
@@ -134,16 +138,18 @@ export type RunEvent =
 	| { readonly type: "rotate"; readonly sessionId: string }
 	| {
 			readonly type: "wait";
+			readonly at: number;
 			readonly name: string;
 			readonly deadline: number | null;
 	  }
 	| {
 			readonly type: "answer";
+			readonly at: number;
 			readonly name: string;
 			readonly value: JsonValue;
 	  }
 	/** Nobody answered in time. */
-	| { readonly type: "unwait"; readonly name: string }
+	| { readonly type: "unwait"; readonly at: number; readonly name: string }
 	| { readonly type: "deliver"; readonly name: string }
 	| {
 			readonly type: "delivered";
@@ -193,6 +199,40 @@ export function openWaits(run: RunFacts): readonly string[] {
 }
 
 const none: readonly never[] = Object.freeze([]);
+
+/** The time that it has had so far to work in, in ms: since it became live, without the time in which it waited. */
+export function workedMs(run: RunFacts, now: number): number {
+	const { admittedAt, waitedMs, waitingSince } = run;
+	if (admittedAt === null) return 0;
+	const until =
+		waitingSince !== null && openWaits(run).length > 0 ? waitingSince : now;
+	return Math.max(0, until - admittedAt - waitedMs);
+}
+
+function otherWaits(
+	{ waits }: RunFacts,
+	event: { readonly name: string },
+): readonly RunWait[] {
+	return waits.filter(({ name }) => name !== event.name);
+}
+
+/** With other waits than before, which it may begin or end to wait with. */
+function withWaits(
+	run: RunFacts,
+	at: number,
+	waits: readonly RunWait[],
+): RunFacts {
+	const next = { ...run, waits };
+	const hasWaited = openWaits(run).length > 0;
+	const isWaiting = openWaits(next).length > 0;
+	if (hasWaited === isWaiting) return next;
+	if (isWaiting) return { ...next, waitingSince: at };
+	return {
+		...next,
+		waitingSince: null,
+		waitedMs: run.waitedMs + Math.max(0, at - (run.waitingSince ?? at)),
+	};
+}
 
 export function runRecordOf(run: RunFacts): RunRecord {
 	return {
@@ -307,31 +347,24 @@ export function stepRun(run: RunFacts, event: RunEvent): RunFacts {
 				],
 			};
 		case "wait":
-			return {
-				...run,
-				waits: [
-					...run.waits.filter(({ name }) => name !== event.name),
-					{
-						name: event.name,
-						attempt: run.attempt,
-						// An attempt before this one may have asked first: the time runs from then.
-						deadline:
-							run.waits.find(({ name }) => name === event.name)?.deadline ??
-							event.deadline,
-					},
-				],
-			};
+			return withWaits(run, event.at, [
+				...otherWaits(run, event),
+				{
+					name: event.name,
+					attempt: run.attempt,
+					// An attempt before this one may have asked first: the time runs from then.
+					deadline:
+						run.waits.find(({ name }) => name === event.name)?.deadline ??
+						event.deadline,
+				},
+			]);
 		case "answer":
 			return {
-				...run,
-				waits: run.waits.filter(({ name }) => name !== event.name),
+				...withWaits(run, event.at, otherWaits(run, event)),
 				answers: [...run.answers, { name: event.name, value: event.value }],
 			};
 		case "unwait":
-			return {
-				...run,
-				waits: run.waits.filter(({ name }) => name !== event.name),
-			};
+			return withWaits(run, event.at, otherWaits(run, event));
 		case "deliver": {
 			const known = deliveryOf(run, event.name);
 			return withDelivery(run, {

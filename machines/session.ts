@@ -351,8 +351,8 @@ export const sessionMachine = setup({
 		hasUsedName: test((facts, event) => {
 			if (!mayAct(facts, event)) return false;
 			const run = facts.run as RunFacts;
-			const known = deliveryOf(run, as<"deliver">(event).name);
-			return known?.attempt === run.attempt;
+			const { name, unbegun } = as<"deliver">(event);
+			return !unbegun && deliveryOf(run, name)?.attempt === run.attempt;
 		}),
 		hasDelivered: test(
 			(facts, event) =>
@@ -368,6 +368,12 @@ export const sessionMachine = setup({
 		isClosing: test(({ closing }, event) =>
 			closing.some(
 				({ generation }) => generation === as<"closed">(event).generation,
+			),
+		),
+		isClosingInTime: test(({ closing }, event) =>
+			closing.some(
+				({ generation, postponed }) =>
+					!postponed && generation === as<"postponed">(event).generation,
 			),
 		),
 		// stopping
@@ -527,6 +533,11 @@ export const sessionMachine = setup({
 		closed: assign(
 			change((facts, event) => generation.closed(facts, as<"closed">(event))),
 		),
+		postponed: assign(
+			change((facts, event) =>
+				generation.postponed(facts, as<"postponed">(event)),
+			),
+		),
 		mint: assign(
 			change((facts, event) =>
 				generation.mint(facts, as<"reset" | "delete">(event)),
@@ -542,7 +553,7 @@ export const sessionMachine = setup({
 				generation.deleteAgain(facts, as<"delete">(event)),
 			),
 		),
-		clearPurge: assign(change((facts) => ({ ...facts, purgeBefore: null }))),
+		clearPurge: assign(change(generation.purged)),
 		settleDraining: assign(
 			change((facts, event) =>
 				generation.settleDraining(facts, event, settled(facts, event)),
@@ -667,6 +678,7 @@ export const sessionMachine = setup({
 			{ guard: "waitsInLine", actions: [ask.keepRemoved, "remove", ask.done] },
 			{ actions: ask.nothing },
 		],
+		closed: { guard: "isClosing", actions: "closed" },
 		take: { guard: "mayTake", actions: "touch" },
 	},
 	states: {
@@ -716,7 +728,7 @@ export const sessionMachine = setup({
 						actions: [ask.verdict, ...settleDraining],
 					},
 				],
-				closed: { guard: "isClosing", actions: "closed" },
+				postponed: { guard: "isClosingInTime", actions: "postponed" },
 				settled: { guard: "ownsDrainingRun", actions: settleDraining },
 				overdue: { guard: "ownsDrainingRun", actions: settleDraining },
 			},

@@ -190,10 +190,10 @@ export function goOnWith<Meta>(
 		.sort((a, b) => arrivalOf(a) - arrivalOf(b));
 	for (const facts of left) {
 		const key = facts.sessionKey;
-		for (const { generation } of facts.closing) {
+		for (const left of facts.closing) {
 			const deadline = engine.now() + engine.options.graceMs;
-			if (engine.closing) engine.closing.begin(key, { generation, deadline });
-			else engine.closed(key, generation);
+			if (engine.closing) engine.closing.begin(key, { ...left, deadline });
+			else engine.closed(key, left.generation);
 		}
 		engine.taking.pump(facts);
 	}

@@ -1,18 +1,84 @@
 /** Owns the one door to time. Everything that waits asks it, so that a test may bring a clock of its own. */
 
-/** Time as the runtime sees it. A delay of more than 2³¹ − 1 ms, which Node's own timers cut to 1, must not fire at once. */
+/** Time as the runtime sees it. */
 export interface Clock {
 	/** Epoch ms. */
 	now(): number;
+	/**
+	 * Time as it passes, in ms since whenever: setting the wall clock does not move it. What goes on in a process is measured by it.
+	 * Default: what goes by on `now`, where that goes forward.
+	 */
+	monotonic?(): number;
+	/** Never asked for more than 2³¹ − 1 ms, the longest delay that Node's own timers take. */
 	setTimeout(f: () => void, ms: number): unknown;
 	clearTimeout(id: unknown): void;
 }
+
+/** A clock with nothing left out, whose delays may be of any length. */
+export type RuntimeClock = Required<Clock>;
 
 /** Longest delay that Node's timers take; a longer one would fire at once. */
 const longest = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
 	now: () => Date.now(),
-	setTimeout: (f, ms) => setTimeout(f, Math.min(Math.max(ms, 0), longest)),
+	monotonic: () => performance.now(),
+	setTimeout: (f, ms) => setTimeout(f, Math.max(ms, 0)),
 	clearTimeout: (id) => clearTimeout(id as NodeJS.Timeout),
 };
+
+/** A delay that is waited for in pieces. */
+class LongTimer {
+	readonly #clock: Clock;
+	#id: unknown = null;
+	#isUnreferenced = false;
+
+	constructor(clock: Clock, f: () => void, ms: number) {
+		this.#clock = clock;
+		this.#wait(f, ms);
+	}
+
+	#wait(f: () => void, ms: number): void {
+		this.#id =
+			ms > longest
+				? this.#clock.setTimeout(() => this.#wait(f, ms - longest), longest)
+				: this.#clock.setTimeout(f, ms);
+		if (this.#isUnreferenced) this.unref();
+	}
+
+	/** As with a timer of Node's: it alone is no reason for the process to stay. */
+	unref(): void {
+		this.#isUnreferenced = true;
+		(this.#id as { unref?: () => void } | null)?.unref?.();
+	}
+
+	clear(): void {
+		this.#clock.clearTimeout(this.#id);
+	}
+}
+
+/** What goes by on a wall clock, as far as it is looked at; a step back counts for nothing. */
+function passingOn(clock: Clock): () => number {
+	let seenAt = clock.now();
+	let passed = 0;
+	return () => {
+		const now = clock.now();
+		passed += Math.max(0, now - seenAt);
+		seenAt = now;
+		return passed;
+	};
+}
+
+/** What a host's clock leaves out is added. */
+export function runtimeClock(clock: Clock): RuntimeClock {
+	return {
+		now: () => clock.now(),
+		monotonic: clock.monotonic?.bind(clock) ?? passingOn(clock),
+		setTimeout: (f, ms) =>
+			ms > longest ? new LongTimer(clock, f, ms) : clock.setTimeout(f, ms),
+		clearTimeout: (id) => {
+			if (id instanceof LongTimer) id.clear();
+			else clock.clearTimeout(id);
+		},
+	};
+}

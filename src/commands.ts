@@ -275,7 +275,9 @@ export class Commands<Input, Output, Meta> {
 				? 0
 				: turn.after.generation;
 		const isDone = (facts: SessionFacts) =>
-			!facts.closing.some(({ generation }) => generation < older) &&
+			!facts.closing.some(
+				({ generation, postponed }) => !postponed && generation < older,
+			) &&
 			!facts.draining.some(
 				({ run }) => run.generation < older || stopped.has(ticketId(run)),
 			) &&

@@ -17,7 +17,12 @@ import {
 	invalid,
 	shown,
 } from "./arguments.ts";
-import { type Clock, systemClock } from "./clock.ts";
+import {
+	type Clock,
+	type RuntimeClock,
+	runtimeClock,
+	systemClock,
+} from "./clock.ts";
 import { errorText } from "./errors.ts";
 import { freshSessionId, risingId } from "./ids.ts";
 import { consoleLogger, guarded, type Logger } from "./logger.ts";
@@ -65,7 +70,7 @@ export interface Config<Input, Output, Meta> {
 	readonly retention: Retention;
 	readonly passivateAfterMs: number;
 	readonly maxResident: number;
-	readonly clock: Clock;
+	readonly clock: RuntimeClock;
 	readonly logger: Logger;
 	readonly runId: () => string;
 	readonly sessionId: (
@@ -94,6 +99,12 @@ function checkSchemas(schemas: unknown): void {
 			["validate"],
 		);
 	}
+}
+
+function checkClock(clock: Clock): Clock {
+	checkMethods(clock, "options.clock", ["now", "setTimeout", "clearTimeout"]);
+	checkFunction(clock.monotonic, "options.clock.monotonic");
+	return clock;
 }
 
 function checkFunction<Given>(given: Given | undefined, name: string) {
@@ -275,11 +286,7 @@ export function configOf<Input, Output, Meta>(
 			options.maxResident ?? 10_000,
 			"options.maxResident",
 		),
-		clock: checkMethods(options.clock ?? systemClock, "options.clock", [
-			"now",
-			"setTimeout",
-			"clearTimeout",
-		]),
+		clock: runtimeClock(checkClock(options.clock ?? systemClock)),
 		logger,
 		runId: () =>
 			hosts("ids.runId", ids?.runId && (() => ids.runId?.()), risingId),

@@ -3,11 +3,11 @@
  * decided by the session. Time in which a run waits counts for neither.
  */
 import { openWaits, type RunFacts, type RunWait } from "../machines/run.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import type { LiveRun } from "./registry.ts";
 
 export interface DeadlineHost {
-	readonly clock: Clock;
+	readonly clock: RuntimeClock;
 	/** A run took longer than it may. */
 	timedOut(live: LiveRun): void;
 	/** A run that has a lease was silent for too long. Looked at `again` if it was heard of before that could be decided. */
@@ -25,30 +25,31 @@ export function armTimeout(
 ): void {
 	const { clock } = host;
 	let left = timeoutMs;
-	let since = clock.now();
+	let since = clock.monotonic();
 	let timer: unknown = null;
 	const run = () => {
-		since = clock.now();
+		since = clock.monotonic();
 		timer = clock.setTimeout(() => host.timedOut(live), Math.max(0, left));
 	};
 	const pause = () => {
 		if (timer === null) return;
 		clock.clearTimeout(timer);
 		timer = null;
-		left -= Math.max(0, clock.now() - since);
+		left -= clock.monotonic() - since;
 	};
 	let isOver = false;
 	const end = () => {
 		isOver = true;
 		pause();
 	};
-	run();
+	const see = (now: RunFacts) => {
+		if (isOver) return;
+		if (isWaiting(now) || live.isHeldUp) pause();
+		else if (timer === null) run();
+	};
+	see(live.run);
 	live.own({
-		see: (now) => {
-			if (isOver) return;
-			if (isWaiting(now) || live.isHeldUp) pause();
-			else if (timer === null) run();
-		},
+		see,
 		stop: end,
 		release: end,
 	});
@@ -65,7 +66,7 @@ export function armLease(
 		timer = clock.setTimeout(look, Math.max(0, ms));
 	};
 	const look = () => {
-		const left = silenceLeft(live, leaseMs, clock.now());
+		const left = silenceLeft(live, leaseMs, clock.monotonic());
 		if (left > 0) wait(left);
 		else host.fellSilent(live, look);
 	};
@@ -89,27 +90,22 @@ export function armWaits(live: LiveRun, host: DeadlineHost): void {
 	for (const wait of live.run.waits) {
 		const { name, deadline } = wait;
 		if (deadline === null || !open.includes(name)) continue;
-		let timer: unknown = null;
-		const look = () => {
-			const left = deadline - clock.now();
-			if (left > 0) timer = clock.setTimeout(look, left);
-			else host.unanswered(live, wait);
-		};
-		look();
+		const timer = clock.setTimeout(
+			() => host.unanswered(live, wait),
+			Math.max(0, deadline - clock.now()),
+		);
 		live.own({ release: () => clock.clearTimeout(timer) });
 	}
 }
 
-/** How long a run may be silent still, in ms. */
+/** How long a run may be silent still, in ms; `now` is monotonic. */
 export function silenceLeft(
 	live: LiveRun,
 	leaseMs: number,
 	now: number,
 ): number {
 	if (isWaiting(live.run)) return leaseMs;
-	// A clock that has stepped back since: it runs anew from here.
-	live.seenAt = Math.min(live.seenAt, now);
-	return live.seenAt + leaseMs - now;
+	return live.heardAt + leaseMs - now;
 }
 
 function isWaiting(run: RunFacts): boolean {

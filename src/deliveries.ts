@@ -40,12 +40,27 @@ async function begin<Meta>(
 	effect: Effect,
 ): Promise<unknown> {
 	const { ticket } = live;
-	const { reply } = await ask(engine, live, () => ({
-		type: "deliver",
-		at: engine.now(),
-		ticket: live.ticket,
-		name,
-	}));
+	const unbegun = !live.begun.has(name);
+	live.begun.add(name);
+	let begins = false;
+	const { reply } = await ask(
+		engine,
+		live,
+		() => ({
+			type: "deliver",
+			at: engine.now(),
+			ticket: live.ticket,
+			name,
+			unbegun,
+		}),
+		({ reply }) => {
+			begins = reply?.result === "done" || reply?.result === "known";
+			if (begins) live.begun.add(name);
+		},
+	).finally(() => {
+		// Nothing has been done: it may be asked for again.
+		if (unbegun && !begins) live.begun.delete(name);
+	});
 	if (reply?.result === "known") return copied(reply.value);
 	if (reply?.result === "used")
 		throw invalid(

@@ -2,23 +2,23 @@
  * Owns which sessions are in memory. A session is made when it is first asked for, and leaves when it has been at rest for a while or
  * when too many rest. Never drops one that has anything to do or to lose.
  */
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import { LiveSession, type SessionHost } from "./session.ts";
 
 export class Directory {
 	readonly #host: SessionHost;
-	readonly #clock: Clock;
+	readonly #clock: RuntimeClock;
 	readonly #passivateAfterMs: number;
 	readonly #maxResident: number;
 	#sessions = new Map<string, LiveSession>();
 	#restless = new Set<LiveSession>();
-	/** Since when a session rests; the longest rest first. */
+	/** Since when a session rests, on the monotonic clock; the longest rest first. */
 	#resting = new Map<LiveSession, number>();
 	#sweep: unknown = null;
 
 	constructor(
 		host: SessionHost,
-		clock: Clock,
+		clock: RuntimeClock,
 		limits: { passivateAfterMs: number; maxResident: number },
 	) {
 		this.#host = host;
@@ -73,7 +73,7 @@ export class Directory {
 			return;
 		}
 		this.#resting.delete(session);
-		this.#resting.set(session, this.#clock.now());
+		this.#resting.set(session, this.#clock.monotonic());
 		if (this.#resting.size > this.#maxResident) this.#passivateLongest();
 		this.#schedule();
 	}
@@ -90,7 +90,7 @@ export class Directory {
 		if (this.#sweep !== null) return;
 		const [since] = this.#resting.values();
 		if (since === undefined) return;
-		const due = since + this.#passivateAfterMs - this.#clock.now();
+		const due = since + this.#passivateAfterMs - this.#clock.monotonic();
 		this.#sweep = this.#clock.setTimeout(
 			() => {
 				this.#sweep = null;
@@ -104,7 +104,7 @@ export class Directory {
 	}
 
 	#passivateRested(): void {
-		const before = this.#clock.now() - this.#passivateAfterMs;
+		const before = this.#clock.monotonic() - this.#passivateAfterMs;
 		for (const since of this.#resting.values()) {
 			if (since > before) return;
 			this.#passivateLongest();

@@ -4,14 +4,9 @@
  */
 import type { SessionEvent } from "../machines/events.ts";
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
-import {
-	openWaits,
-	type RunFacts,
-	stepRun,
-	ticketOf,
-} from "../machines/run.ts";
+import { type RunFacts, stepRun, ticketOf } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { Config } from "./config.ts";
 import { Directory } from "./directory.ts";
@@ -142,7 +137,7 @@ export class Engine<Meta>
 		return this.#journal as Journal;
 	}
 
-	get clock(): Clock {
+	get clock(): RuntimeClock {
 		return this.options.clock;
 	}
 
@@ -274,6 +269,19 @@ export class Engine<Meta>
 			},
 			done,
 		);
+	}
+
+	/** The host could not be called for a generation that ended. */
+	postponed(key: string, generation: number): void {
+		this.keep(key, {
+			event: ({ facts }) => ({
+				type: "postponed",
+				at: this.now(),
+				grant: this.taking.grant(facts),
+				generation,
+			}),
+			committed() {},
+		});
 	}
 
 	/** Keeps and publishes the refusal of a report that no session was asked about. */
@@ -541,8 +549,8 @@ export class Engine<Meta>
 			const live = this.registry.get(after.run);
 			if (!live) return;
 			live.facts = after;
-			if (openWaits(after.run).length > 0) this.taking.slots.release(after.run);
 			live.see(after.run, after);
+			if (live.isSuspended) this.taking.slots.release(after.run);
 		}
 	}
 

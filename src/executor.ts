@@ -115,7 +115,9 @@ export class Executor<Input, Output, Meta> {
 	}
 
 	#deadline(live: LiveRun): number {
-		return Math.min(live.deadline, this.#engine.now() + this.#config.graceMs);
+		const { clock, graceMs } = this.#config;
+		const left = Math.max(0, live.deadline - clock.monotonic());
+		return clock.now() + Math.min(left, graceMs);
 	}
 }
 

@@ -505,7 +505,8 @@ class MemoryOwner extends MemoryReader implements OpenStore {
 		const limit = limitOf(query);
 		const found: string[] = [];
 		for (const [key, { row, queue }] of this.sessionsAfter(query.cursor)) {
-			if (!row.run && !isDraining(row) && queue.size === 0) continue;
+			if (!row.run && !isDraining(row) && !row.closing.length && !queue.size)
+				continue;
 			found.push(key);
 			if (found.length > limit) break;
 		}

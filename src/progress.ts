@@ -4,7 +4,7 @@
  */
 import { frozen, type JsonValue } from "../machines/json.ts";
 import { type RunTicket, ticketId } from "../machines/ticket.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import type { ProgressItem } from "./runtime.ts";
 
 const mostValues = 1000;
@@ -17,6 +17,7 @@ class Log {
 	/** The newest values; the last has number `count`. */
 	values: JsonValue[] = [];
 	count = 0;
+	/** On the monotonic clock. */
 	endedAt: number | null = null;
 	#waiting: (() => void)[] = [];
 
@@ -58,13 +59,13 @@ class Log {
 }
 
 export class Progress {
-	readonly #clock: Clock;
+	readonly #clock: RuntimeClock;
 	readonly #isLive: (ticket: Identity) => boolean;
 	#logs = new Map<string, Log>();
 	/** Logs of runs that ended, the longest ended first. */
 	#ended = new Set<string>();
 
-	constructor(clock: Clock, isLive: (ticket: Identity) => boolean) {
+	constructor(clock: RuntimeClock, isLive: (ticket: Identity) => boolean) {
 		this.#clock = clock;
 		this.#isLive = isLive;
 	}
@@ -91,7 +92,7 @@ export class Progress {
 		const id = ticketId(ticket);
 		const log = this.#logs.get(id);
 		if (!log) return;
-		log.endedAt ??= this.#clock.now();
+		log.endedAt ??= this.#clock.monotonic();
 		log.wake();
 		if (log.count === 0) this.#logs.delete(id);
 		else this.#ended.add(id);
@@ -101,7 +102,7 @@ export class Progress {
 	/** All come to their end. */
 	close(): void {
 		for (const log of this.#logs.values()) {
-			log.endedAt ??= this.#clock.now();
+			log.endedAt ??= this.#clock.monotonic();
 			log.wake();
 		}
 		this.#logs.clear();
@@ -133,7 +134,7 @@ export class Progress {
 	}
 
 	#forget(): void {
-		const before = this.#clock.now() - keptAfterEndMs;
+		const before = this.#clock.monotonic() - keptAfterEndMs;
 		for (const id of this.#ended) {
 			const endedAt = this.#logs.get(id)?.endedAt ?? 0;
 			if (endedAt > before && this.#ended.size <= mostEnded) return;

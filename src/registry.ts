@@ -3,13 +3,18 @@
  * here until the commit that settled it, whatever becomes of its session's actor. Never decides how a run ends.
  */
 import type { QueuedMessage, SessionFacts } from "../machines/facts.ts";
-import { type RunFacts, type RunStop, ticketOf } from "../machines/run.ts";
+import {
+	openWaits,
+	type RunFacts,
+	type RunStop,
+	ticketOf,
+} from "../machines/run.ts";
 import {
 	type RunTicket,
 	type StopCause,
 	ticketId,
 } from "../machines/ticket.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import { RunAborted } from "./errors.ts";
 
 /** Something that lives with a run. Told of it in this order; all of it is optional. */
@@ -37,6 +42,7 @@ export class LiveRun {
 	/** The committed facts of its own generation, as last seen. */
 	facts: SessionFacts | null = null;
 	timer: unknown = null;
+	/** When its grace period is over, on the monotonic clock. */
 	deadline = Number.POSITIVE_INFINITY;
 	/** Its times run. */
 	isEntered = false;
@@ -46,12 +52,15 @@ export class LiveRun {
 	isReturned = false;
 	/** What it has been given to work on. */
 	messages: readonly QueuedMessage[] = none;
+	/** What it waits for in this process, a name each time. */
+	awaited: readonly string[] = none;
 	/** What it took while it ran and may not have looked at. */
 	unread: readonly QueuedMessage[] = none;
-	/** Its last sign of life, if it has a lease. */
-	seenAt = 0;
+	/** Its last sign of life, on the monotonic clock, if it has a lease. */
+	heardAt = Number.NEGATIVE_INFINITY;
 	#reason: Error | null = null;
 	#pending: Set<Promise<unknown>> | null = null;
+	#begun: Set<string> | null = null;
 	#owned: Set<Owned> | null = null;
 	#scope: AsyncDisposableStack | null = null;
 	#isDisposed = false;
@@ -73,6 +82,17 @@ export class LiveRun {
 
 	get hasPending(): boolean {
 		return this.#pending !== null && this.#pending.size > 0;
+	}
+
+	/** Names of deliveries that it has begun in this process, or is about to: what is committed of them may hold though it was said to have failed. */
+	get begun(): Set<string> {
+		this.#begun ??= new Set();
+		return this.#begun;
+	}
+
+	/** Whether it does not execute until an answer comes: a wait that is open holds up nobody who does not wait for it. */
+	get isSuspended(): boolean {
+		return openWaits(this.run).some((name) => this.awaited.includes(name));
 	}
 
 	/** What was committed of it since. */
@@ -182,7 +202,7 @@ type Identity = Pick<
 >;
 
 export class Registry {
-	#clock: Clock;
+	#clock: RuntimeClock;
 	#overdue: (run: LiveRun) => void;
 	/** Live and draining runs by run id; different sessions may use the same one. */
 	#runs = new Map<string, readonly LiveRun[]>();
@@ -193,7 +213,7 @@ export class Registry {
 		if (!this.#reserved.get(id)?.deref()) this.#reserved.delete(id);
 	});
 
-	constructor(clock: Clock, overdue: (run: LiveRun) => void) {
+	constructor(clock: RuntimeClock, overdue: (run: LiveRun) => void) {
 		this.#clock = clock;
 		this.#overdue = overdue;
 	}
@@ -242,16 +262,15 @@ export class Registry {
 		const live = this.get(run);
 		if (!live) return;
 		live.stoppedBy ??= stop.cause;
-		if (stop.deadline < live.deadline) {
-			live.deadline = stop.deadline;
+		const left = Math.max(0, stop.deadline - this.#clock.now());
+		const deadline = this.#clock.monotonic() + left;
+		if (deadline < live.deadline) {
+			live.deadline = deadline;
 			this.#clock.clearTimeout(live.timer);
-			live.timer = this.#clock.setTimeout(
-				() => {
-					live.deadline = Number.POSITIVE_INFINITY;
-					this.#overdue(live);
-				},
-				Math.max(0, stop.deadline - this.#clock.now()),
-			);
+			live.timer = this.#clock.setTimeout(() => {
+				live.deadline = Number.POSITIVE_INFINITY;
+				this.#overdue(live);
+			}, left);
 		}
 		live.abort(new RunAborted(stop.cause, stop.reason));
 	}

@@ -6,13 +6,13 @@ import type { SessionEvent } from "../machines/events.ts";
 import { type ExpiryPolicy, expiryOf } from "../machines/expiry.ts";
 import { mismatchOf, type SessionFacts } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import type { SessionIdCause } from "./runtime.ts";
 
 type ResetEvent = Extract<SessionEvent, { type: "reset" }>;
 
 export interface RenewalOptions {
-	readonly clock: Clock;
+	readonly clock: RuntimeClock;
 	readonly graceMs: number;
 	readonly expiry: ExpiryPolicy | null;
 	/** Set if the host has work of its own to do on a generation that ends. */

@@ -2,7 +2,7 @@
  * Owns when what is old is erased: in small batches between which everybody else gets a turn, and never what waits, runs or drains. What a
  * rule means is the store's to know.
  */
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import type { Retention as Limits } from "./config.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import type { OpenStore, PruneRule } from "./store.ts";
@@ -13,7 +13,7 @@ const betweenBatchesMs = 20;
 
 export class Retention {
 	readonly #limits: Limits;
-	readonly #clock: Clock;
+	readonly #clock: RuntimeClock;
 	readonly #store: OpenStore;
 	readonly #trouble: (error: TurnkeeperError) => void;
 	/** Session keys with a new generation, by its number. */
@@ -26,7 +26,7 @@ export class Retention {
 
 	constructor(
 		limits: Limits,
-		clock: Clock,
+		clock: RuntimeClock,
 		store: OpenStore,
 		trouble: (error: TurnkeeperError) => void,
 	) {

@@ -1,9 +1,14 @@
 /** Owns what is to be tried again: operations that nobody else can repeat, each after a while that grows. Never gives one up by itself. */
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import type { Operation } from "./session.ts";
 
 const firstMs = 100;
 const longestMs = 5000;
+
+/** How long to wait before something is tried again, in ms, after so many tries before the last. */
+export function pauseAfter(tries: number): number {
+	return Math.min(firstMs * 2 ** tries, longestMs);
+}
 
 interface Retry {
 	readonly key: string;
@@ -12,12 +17,15 @@ interface Retry {
 }
 
 export class Retries {
-	readonly #clock: Clock;
+	readonly #clock: RuntimeClock;
 	readonly #post: (key: string, operation: Operation) => void;
 	#tries = new WeakMap<Operation, number>();
 	#waiting = new Map<Operation, Retry>();
 
-	constructor(clock: Clock, post: (key: string, operation: Operation) => void) {
+	constructor(
+		clock: RuntimeClock,
+		post: (key: string, operation: Operation) => void,
+	) {
 		this.#clock = clock;
 		this.#post = post;
 	}
@@ -31,13 +39,10 @@ export class Retries {
 	again(key: string, operation: Operation, givenUp?: () => void): void {
 		const tries = this.#tries.get(operation) ?? 0;
 		this.#tries.set(operation, tries + 1);
-		const timer = this.#clock.setTimeout(
-			() => {
-				this.#waiting.delete(operation);
-				this.#post(key, operation);
-			},
-			Math.min(firstMs * 2 ** tries, longestMs),
-		);
+		const timer = this.#clock.setTimeout(() => {
+			this.#waiting.delete(operation);
+			this.#post(key, operation);
+		}, pauseAfter(tries));
 		this.#waiting.set(operation, { key, timer, givenUp });
 	}
 

@@ -8,10 +8,11 @@ import {
 	type RunFacts,
 	type RunStop,
 	type RunWait,
+	workedMs,
 } from "../machines/run.ts";
 import type { StopCause } from "../machines/ticket.ts";
 import { type Child, Children } from "./children.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import type { RetryBounds } from "./config.ts";
 import {
 	armLease,
@@ -32,7 +33,7 @@ export const lastCommitMs = 1000;
 
 export interface RunsHost {
 	readonly options: {
-		readonly clock: Clock;
+		readonly clock: RuntimeClock;
 		readonly logger: Logger;
 		readonly graceMs: number;
 		readonly runTimeoutMs: number | null;
@@ -66,7 +67,7 @@ export class Runs implements DeadlineHost {
 		);
 	}
 
-	get clock(): Clock {
+	get clock(): RuntimeClock {
 		return this.#host.options.clock;
 	}
 
@@ -77,11 +78,13 @@ export class Runs implements DeadlineHost {
 		live.isEntered = true;
 		const { runTimeoutMs } = this.#host.options;
 		if (runTimeoutMs !== null) {
-			const gone = this.#host.now() - (run.admittedAt ?? this.#host.now());
-			armTimeout(live, runTimeoutMs - Math.max(0, gone), this);
+			const left = runTimeoutMs - workedMs(run, this.#host.now());
+			armTimeout(live, left, this);
 		}
 		if (run.leaseMs !== null) {
-			live.seenAt = Math.max(live.seenAt, run.seenAt ?? 0);
+			const at = this.#host.now();
+			const silentMs = Math.max(0, at - (run.seenAt ?? at));
+			live.heardAt = Math.max(live.heardAt, this.clock.monotonic() - silentMs);
 			armLease(live, run.leaseMs, this);
 		}
 		armWaits(live, this);
@@ -133,7 +136,7 @@ export class Runs implements DeadlineHost {
 		this.#host.keep(ticket.sessionKey, {
 			event: ({ facts }) => {
 				const at = this.#host.now();
-				isHeard = silenceLeft(live, leaseMs, at) > 0;
+				isHeard = silenceLeft(live, leaseMs, this.clock.monotonic()) > 0;
 				if (isHeard) return null;
 				const error = `no sign of life for ${leaseMs} ms, which is its lease`;
 				return {
@@ -154,13 +157,16 @@ export class Runs implements DeadlineHost {
 	alive(live: LiveRun): void {
 		const { leaseMs } = live.run;
 		if (leaseMs === null) return;
+		live.heardAt = this.clock.monotonic();
 		const at = this.#host.now();
-		live.seenAt = at;
-		if (at - (live.run.seenAt ?? 0) < Math.max(1000, leaseMs / 10)) return;
+		// What is known already may be of a wall clock that was set back since.
+		const isKnown = (run: RunFacts, forMs: number) =>
+			Math.abs(at - (run.seenAt ?? at)) < forMs;
+		if (isKnown(live.run, Math.max(1000, leaseMs / 10))) return;
 		const { ticket } = live;
 		this.#host.post(ticket.sessionKey, {
 			event: ({ facts }) =>
-				at - (facts.run?.seenAt ?? at) < 1000
+				!facts.run || isKnown(facts.run, 1000)
 					? null
 					: { type: "alive", at, ticket },
 			committed() {},
@@ -272,9 +278,9 @@ export class Runs implements DeadlineHost {
 		);
 	}
 
-	#tellStraggler({ ticket, stoppedBy, deadline }: LiveRun): void {
+	#tellStraggler({ ticket, stoppedBy, run }: LiveRun): void {
 		this.#host.options.logger.warn(
-			{ ticket, stoppedBy, deadline },
+			{ ticket, stoppedBy, deadline: run.stop?.deadline },
 			`run ${ticket.runId} of session ${JSON.stringify(ticket.sessionKey)} did not settle within its grace period and was abandoned; what it still does reaches nobody`,
 		);
 	}

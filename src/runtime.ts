@@ -95,7 +95,8 @@ export interface RuntimeOptions<Input, Output, Meta> {
 	carryOver?: (meta: Meta, cause: "reset" | "expiry") => Meta;
 	/**
 	 * After the commit that ended it, at least once, within the grace period of its drain: until it resolves the session is 'resetting'.
-	 * One that fails or takes too long is logged; it never refuses a reset.
+	 * One that fails or takes too long is logged; it never refuses a reset. Where the store cannot read the generation in all that time,
+	 * the session goes on, and it is called when the session next begins anew, at the latest at the next start.
 	 */
 	onGenerationEnded?: (ended: EndedGeneration<Meta>) => Promise<void> | void;
 	/**

@@ -5,7 +5,7 @@
 import { type Actor, createActor, type InspectionEvent } from "xstate";
 import type { SessionEvent } from "../machines/events.ts";
 import {
-	isUnsettled,
+	isBusy,
 	rowOf,
 	type SessionFacts,
 	type SessionRow,
@@ -124,7 +124,7 @@ export class LiveSession {
 	/** Nothing to do, nothing to lose: the actor may leave memory. */
 	get atRest(): boolean {
 		if (this.isBusy || this.doubt) return false;
-		return !this.committed || !isUnsettled(this.committed);
+		return !this.committed || !isBusy(this.committed);
 	}
 
 	post(operation: Operation): void {

@@ -13,7 +13,8 @@ export async function stopRuns<Meta>(
 	graceMs: number,
 ): Promise<void> {
 	const { registry, directory } = engine;
-	const end = engine.now() + graceMs;
+	const { clock } = engine;
+	const end = clock.monotonic() + graceMs;
 	// A run with a lease lives on elsewhere; whoever drives it may come back.
 	const own = () => registry.all().filter(({ run }) => run.leaseMs === null);
 	const isOver = () =>
@@ -22,28 +23,29 @@ export async function stopRuns<Meta>(
 		!engine.hasUnfinished;
 	if (runs === "await") await within(engine, end, isOver);
 	// What is about to begin is stopped as soon as it has.
-	engine.whileClosing = (live) => stopOne(engine, live, end);
-	for (const live of own()) stopOne(engine, live, end);
+	engine.whileClosing = (live) =>
+		stopOne(engine, live, end - clock.monotonic());
+	for (const live of own()) stopOne(engine, live, end - clock.monotonic());
 	await within(engine, end, isOver);
 	// Whoever has not stopped by now is abandoned, or tried again as after a crash; a store that does not answer is not waited for.
 	for (const live of own())
 		if (engine.options.retry && live.driver === "managed")
 			engine.runs.settle(live, { outcome: "interrupted" });
 		else engine.runs.overdue(live);
-	await within(engine, engine.now() + lastCommitMs, isOver);
+	await within(engine, clock.monotonic() + lastCommitMs, isOver);
 }
 
-/** Resolves when it holds, or when the time is up. */
+/** Resolves when it holds, or when the time is up, on the monotonic clock. */
 async function within<Meta>(
 	engine: Engine<Meta>,
 	end: number,
 	holds: () => boolean,
 ): Promise<void> {
 	const over = new AbortController();
-	const { clock } = engine.options;
+	const { clock } = engine;
 	const timer = clock.setTimeout(
 		() => over.abort(),
-		Math.max(0, end - engine.now()),
+		Math.max(0, end - clock.monotonic()),
 	);
 	await engine.waiting.idle(holds, over.signal).catch(() => {});
 	clock.clearTimeout(timer);
@@ -52,9 +54,10 @@ async function within<Meta>(
 function stopOne<Meta>(
 	engine: Engine<Meta>,
 	live: LiveRun,
-	deadline: number,
+	leftMs: number,
 ): void {
 	if (live.run.leaseMs !== null) return;
+	const deadline = engine.now() + Math.max(0, leftMs);
 	live.stoppedBy ??= "shutdown";
 	engine.keep(live.ticket.sessionKey, {
 		event: ({ facts }) => {

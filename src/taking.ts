@@ -7,13 +7,13 @@ import {
 	type QueuedMessage,
 	type SessionFacts,
 } from "../machines/facts.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import type { Renewal } from "./renewal.ts";
 import type { Operation } from "./session.ts";
 import { Slots } from "./slots.ts";
 
 export interface TakingHost {
-	readonly clock: Clock;
+	readonly clock: RuntimeClock;
 	/** Whether managed runs may begin at all. */
 	readonly mayExecute: boolean;
 	keep(

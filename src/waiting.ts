@@ -1,6 +1,6 @@
 /** Owns those who wait for committed state: for a drain to end, for a row, for rest. Tested after each commit; nothing of them is ever stored. */
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import { TurnkeeperError } from "./errors.ts";
 import type { Turn } from "./turn.ts";
 
@@ -16,7 +16,7 @@ export interface WaitOptions {
 }
 
 export class Waiting {
-	#clock: Clock;
+	#clock: RuntimeClock;
 	#waiters = new Map<string, Set<Waiter>>();
 	#over: TurnkeeperError | null = null;
 	#resting = new Set<{
@@ -25,7 +25,7 @@ export class Waiting {
 		fail: Waiter["fail"];
 	}>();
 
-	constructor(clock: Clock) {
+	constructor(clock: RuntimeClock) {
 		this.#clock = clock;
 	}
 

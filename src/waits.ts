@@ -1,14 +1,11 @@
 /** Owns how a run suspends until somebody answers: the wait is committed before anybody can answer it, and ends with the run. */
 import type { JsonValue } from "../machines/json.ts";
-import { openWaits, type RunFacts } from "../machines/run.ts";
+import type { RunFacts } from "../machines/run.ts";
 import { copied, shown } from "./arguments.ts";
 import { ask, staleRun } from "./asking.ts";
 import type { Engine } from "./engine.ts";
 import { TurnkeeperError } from "./errors.ts";
 import type { LiveRun } from "./registry.ts";
-
-/** What a run waits for in this process, a name each time. */
-const waiters = new WeakMap<LiveRun, readonly string[]>();
 
 export async function waitFor<Meta>(
 	engine: Engine<Meta>,
@@ -35,8 +32,7 @@ export async function waitFor<Meta>(
 		release: () => stopped.reject(staleRun(live.ticket)),
 	};
 	live.own(owned);
-	const others = waiters.get(live) ?? [];
-	waiters.set(live, [...others, name]);
+	live.awaited = [...live.awaited, name];
 	let timer: unknown = null;
 	let isAsked = false;
 	try {
@@ -59,13 +55,11 @@ export async function waitFor<Meta>(
 		if (reply?.result !== "done") throw staleRun(live.ticket);
 		const wait = after.run?.waits.find((one) => one.name === name);
 		const deadline = wait?.deadline ?? null;
-		// A timer may be over long before a deadline that is weeks away.
-		const look = (end: number) => {
-			const left = end - clock.now();
-			if (left > 0) timer = clock.setTimeout(() => look(end), left);
-			else giveUp(engine, live, name);
-		};
-		if (deadline !== null) look(deadline);
+		if (deadline !== null)
+			timer = clock.setTimeout(
+				() => giveUp(engine, live, name),
+				Math.max(0, deadline - clock.now()),
+			);
 		try {
 			return copied(await Promise.race([answer.promise, stopped.promise]));
 		} finally {
@@ -74,12 +68,10 @@ export async function waitFor<Meta>(
 	} finally {
 		clock.clearTimeout(timer);
 		live.disown(owned);
-		const left = [...(waiters.get(live) ?? [])];
-		left.splice(left.indexOf(name), 1);
-		waiters.set(live, left);
+		live.awaited = live.awaited.toSpliced(live.awaited.indexOf(name), 1);
 		// Its commit failed, and may hold all the same.
 		if (!isAsked)
-			giveUp(engine, live, name, () => !waiters.get(live)?.includes(name));
+			giveUp(engine, live, name, () => !live.awaited.includes(name));
 	}
 }
 
@@ -90,7 +82,7 @@ async function goOn<Meta>(
 	over: Promise<never>,
 ): Promise<void> {
 	if (live.isAborted || live.isReleased) return;
-	if (openWaits(live.run).length > 0) return;
+	if (live.isSuspended) return;
 	const back = engine.taking.slots.rejoin(live.run);
 	if (!back) return;
 	live.holdUp(true);

@@ -291,6 +291,8 @@ const runFields: Fields<RunFacts> = {
 	ancestors: added(list(text), none),
 	takenBack: added(flag, false),
 	followsSession: added(flag, false),
+	waitedMs: added(number, 0),
+	waitingSince: added(nullable(number), null),
 };
 const run = record(runFields);
 
@@ -371,7 +373,13 @@ const session = record<RowFacts>({
 	quietUntil: added(number, 0),
 	retries: added(list(run), none),
 	closing: added(
-		list(record<ClosingGeneration>({ generation: number, deadline: number })),
+		list(
+			record<ClosingGeneration>({
+				generation: number,
+				deadline: number,
+				postponed: added(flag, false),
+			}),
+		),
 		none,
 	),
 });

@@ -1,28 +1,42 @@
-/** Owns a clock that stands still until a test moves it. Timers due by then fire in order, each at its own time. */
+/**
+ * Owns a clock that stands still until a test moves it. Timers due by then fire in order, each at its own time; they measure time as it
+ * passes, as real ones do, whatever the wall clock is set to.
+ */
 import type { Clock } from "../clock.ts";
 
 interface Timer {
+	/** In ms passed since the clock was made. */
 	readonly at: number;
 	readonly order: number;
 	readonly f: () => void;
 }
 
 export class VirtualClock implements Clock {
-	#now: number;
+	/** What the wall clock showed, or would have, when nothing had passed. */
+	#start: number;
+	#passed = 0;
 	#order = 0;
 	#timers = new Set<Timer>();
 
 	constructor(start = Date.UTC(2026, 0, 1)) {
-		this.#now = start;
+		this.#start = start;
 	}
 
 	now(): number {
-		return this.#now;
+		return this.#start + this.#passed;
+	}
+
+	monotonic(): number {
+		return this.#passed;
 	}
 
 	setTimeout(f: () => void, ms: number): Timer {
 		this.#order += 1;
-		const timer = { at: this.#now + Math.max(0, ms), order: this.#order, f };
+		const timer = {
+			at: this.#passed + Math.max(0, ms),
+			order: this.#order,
+			f,
+		};
 		this.#timers.add(timer);
 		return timer;
 	}
@@ -31,14 +45,14 @@ export class VirtualClock implements Clock {
 		this.#timers.delete(timer as Timer);
 	}
 
-	/** Back, as wall clocks go; nothing fires. */
+	/** Sets the wall clock back by so many ms; forward if they are negative. Nothing fires, and timers keep the time that they have left. */
 	stepBack(ms: number): void {
-		this.#now -= ms;
+		this.#start -= ms;
 	}
 
 	/** Forward, letting everything that a timer set off settle before the next one. */
 	async advance(ms: number): Promise<void> {
-		const end = this.#now + ms;
+		const end = this.#passed + ms;
 		await turns();
 		for (;;) {
 			const next = [...this.#timers]
@@ -46,11 +60,11 @@ export class VirtualClock implements Clock {
 				.sort((a, b) => a.at - b.at || a.order - b.order)[0];
 			if (!next) break;
 			this.#timers.delete(next);
-			this.#now = Math.max(this.#now, next.at);
+			this.#passed = Math.max(this.#passed, next.at);
 			next.f();
 			await turns();
 		}
-		this.#now = Math.max(this.#now, end);
+		this.#passed = Math.max(this.#passed, end);
 	}
 }
 

@@ -1,6 +1,11 @@
 /** The host's own work on generations that ended: after the commit, within the grace period, at least once, and never in a reset's way (decision 19). */
 import { DatabaseSync } from "node:sqlite";
-import type { EndedGeneration, JsonValue, RuntimeOptions } from "turnkeeper";
+import type {
+	EndedGeneration,
+	JsonValue,
+	OpenStore,
+	RuntimeOptions,
+} from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
@@ -512,6 +517,127 @@ for (const [kind, makeStore] of storeKinds)
 				await clock.advance(5000);
 				expect(await now(reset)).toMatchObject({ result: "done" });
 				expect(called()).toEqual([1]);
+			});
+
+			describe("a generation that cannot be read", () => {
+				/** As many reads of ended generations fail as are left. */
+				async function unread(times: number) {
+					const host = await used();
+					const opened = host.store.opened as OpenStore;
+					const left = { times };
+					const { generation } = opened;
+					opened.generation = (...args) => {
+						if (left.times <= 0) return generation.apply(opened, args);
+						left.times -= 1;
+						return Promise.reject(new Error("connection lost"));
+					};
+					return { ...host, left };
+				}
+
+				test("at first is read again until it can be, within its time", async () => {
+					const { runtime, call, called, clock, said } = await unread(1);
+					const reset = runtime.reset("k", { graceMs: 1000 });
+					await turns();
+					expect(called()).toEqual([]);
+					await clock.advance(100);
+					expect(called()).toEqual([1]);
+					expect(await now(reset)).toBe("pending");
+					call(0).done();
+					expect(await now(reset)).toMatchObject({ result: "done" });
+					expect(said).toEqual([]);
+				});
+
+				test("in all that time keeps nobody, and is not given up: the next process calls", async () => {
+					const host = await unread(Number.POSITIVE_INFINITY);
+					const { runtime, called, clock, said, store } = host;
+					const reset = runtime.reset("k");
+					await clock.advance(99);
+					expect(await now(reset)).toBe("pending");
+					await clock.advance(1);
+					expect(await now(reset)).toMatchObject({ result: "done" });
+					expect(await runtime.get("k")).toMatchObject({ status: "idle" });
+					await runtime.whenIdle();
+					expect(called()).toEqual([]);
+					expect(said).toEqual([expect.stringContaining("connection lost")]);
+					await close(host, { graceMs: 100 });
+
+					const next = await startClosing(store);
+					await turns();
+					expect(next.called()).toEqual([1]);
+					// Nobody waits for it any more.
+					const { disposition } = await next.runtime.send("k", "next");
+					expect(disposition).toBe("started");
+					next.call(0).done();
+					await turns();
+					next.scripted.last.end();
+					await next.runtime.whenIdle();
+					expect(await next.runtime.get("k")).toMatchObject({
+						status: "ended",
+					});
+					await close(next, { graceMs: 100 });
+					const last = await startClosing(store);
+					await turns();
+					expect(last.calls).toEqual([]);
+				});
+
+				test("is tried again when the session begins anew", async () => {
+					const { runtime, called, call, clock, left } = await unread(
+						Number.POSITIVE_INFINITY,
+					);
+					const first = runtime.reset("k");
+					await clock.advance(100);
+					await first;
+					left.times = 0;
+					const second = runtime.reset("k");
+					await turns();
+					expect(called()).toEqual([1, 2]);
+					call(1).done();
+					expect(await now(second)).toMatchObject({ result: "done" });
+					call(0).done();
+					await turns();
+					const third = runtime.reset("k");
+					await turns();
+					expect(called()).toEqual([1, 2, 3]);
+					call(2).done();
+					expect(await now(third)).toMatchObject({ result: "done" });
+				});
+
+				test("is called for as soon as a read that was late succeeds", async () => {
+					const host = await used();
+					const opened = host.store.opened as OpenStore;
+					const gate = Promise.withResolvers<void>();
+					const { generation } = opened;
+					opened.generation = (...args) =>
+						gate.promise.then(() => generation.apply(opened, args));
+					const reset = host.runtime.reset("k");
+					await host.clock.advance(100);
+					expect(await now(reset)).toMatchObject({ result: "done" });
+					gate.resolve();
+					await turns();
+					expect(host.called()).toEqual([1]);
+					host.call(0).done();
+					await turns();
+					await close(host, { graceMs: 100 });
+					const next = await startClosing(host.store);
+					await turns();
+					expect(next.called()).toEqual([]);
+				});
+
+				test("is erased by a purge all the same, and nobody is called for it", async () => {
+					const host = await unread(Number.POSITIVE_INFINITY);
+					const deleted = host.runtime.delete("k", { purge: true });
+					await host.clock.advance(100);
+					expect(await now(deleted)).toMatchObject({ result: "done" });
+					host.left.times = 0;
+					expect((await host.runtime.archive("k")).items).toEqual([]);
+					await close(host, { graceMs: 100 });
+					const next = await startClosing(host.store);
+					await next.runtime.whenIdle();
+					expect(next.called()).toEqual([]);
+					expect((await host.store.opened?.load("k"))?.facts.closing).toEqual(
+						[],
+					);
+				});
 			});
 
 			test("a session that was read again meanwhile is not worked on twice", async () => {

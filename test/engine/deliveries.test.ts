@@ -1,7 +1,8 @@
 /** Outward effects of a run: the intent is kept before, the result after, the session is busy in between, and nothing of it gets lost. */
-import type { JsonValue, SessionStore } from "turnkeeper";
+import type { JsonValue, OpenStore, SessionStore } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import type { Delivery } from "../../machines/run.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { turns } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
@@ -563,6 +564,59 @@ for (const [kind, makeStore] of storeKinds)
 			resolve("sent");
 			expect(await delivered).toBe("sent");
 			expect(calls).toHaveLength(1);
+		});
+
+		describe("whose intent held although its caller was told that it failed,", () => {
+			/** The commit holds, and nobody can be asked whether it does. */
+			async function inDoubt(how: () => Promise<unknown>, store: FaultyStore) {
+				const opened = store.opened as OpenStore;
+				const { version } = opened;
+				store.faults.push("after");
+				opened.version = () => Promise.reject(new Error("connection lost"));
+				expect(await codeOf(how())).toBe("STORE_FAILED");
+				opened.version = version;
+			}
+
+			test("may be asked for again by the same attempt, once", async () => {
+				const store = new FaultyStore(makeStore());
+				const { runtime, scripted } = await startScripted(store);
+				await runtime.send("k", "hello");
+				const { run } = scripted.last;
+				const effect = scriptedEffect();
+				await inDoubt(() => run.deliver("mail", effect.act), store);
+				await turns();
+				const sent = run.deliver("mail", effect.act);
+				expect(await codeOf(run.deliver("mail", effect.act))).toBe(
+					"INVALID_ARGUMENT",
+				);
+				effect.resolve("sent");
+				expect(await sent).toBe("sent");
+				expect(effect.calls).toHaveLength(1);
+				expect(await deliveriesOf(store, "k", run.ticket.runId)).toEqual([
+					{ name: "mail", attempt: 1, status: "done", result: "sent" },
+				]);
+				expect(await codeOf(run.deliver("mail", effect.act))).toBe(
+					"INVALID_ARGUMENT",
+				);
+			});
+
+			test("and that an earlier attempt has done, is not done again", async () => {
+				const crashing = new CrashingStore(makeStore());
+				const recovery = { mode: "retry", maxAttempts: 2 } as const;
+				const first = await startScripted(crashing, { recovery });
+				await first.runtime.send("k", "hello");
+				await first.scripted.last.run.deliver("mail", () => "sent");
+				await crashing.crash();
+				const store = new FaultyStore(crashing);
+				const { scripted } = await startScripted(store, { recovery });
+				await turns();
+				const { run } = scripted.last;
+				const effect = scriptedEffect();
+				await inDoubt(() => run.deliver("mail", effect.act), store);
+				await turns();
+				expect(await run.deliver("mail", effect.act)).toBe("sent");
+				expect(effect.calls).toEqual([]);
+			});
 		});
 
 		test("whose result cannot be kept is tried again until it is, and its session stays busy", async () => {

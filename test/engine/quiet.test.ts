@@ -19,15 +19,9 @@ const executed = ({ scripted }: ScriptedHost) =>
 		run.messages.map(({ input }) => input).join("+"),
 	);
 
-/** A wall clock that can be set back while timers go on to measure time as it passes. */
-class WallClock extends VirtualClock {
-	back = 0;
-	/** Timers that have neither fired nor been cleared. */
+/** A clock that knows which of its timers have neither fired nor been cleared. */
+class CountingClock extends VirtualClock {
 	readonly open = new Set<unknown>();
-
-	override now() {
-		return super.now() - this.back;
-	}
 
 	override setTimeout(f: () => void, ms: number) {
 		const timer = super.setTimeout(() => {
@@ -159,7 +153,7 @@ for (const [kind, makeStore] of storeKinds)
 		});
 
 		test("outlives a clean close, goes on with the messages that come then, and leaves no timer behind", async () => {
-			const clock = new WallClock();
+			const clock = new CountingClock();
 			const host = await start({ clock });
 			await send(host, "m1");
 			await clock.advance(40);
@@ -348,11 +342,11 @@ for (const [kind, makeStore] of storeKinds)
 			const hour = 3_600_000;
 
 			test("it is over when its time has passed, whatever the clock says", async () => {
-				const clock = new WallClock();
+				const clock = new VirtualClock();
 				const host = await start({ clock });
 				await send(host, "m1");
 				await clock.advance(50);
-				clock.back = hour;
+				clock.stepBack(hour);
 				await clock.advance(49);
 				expect(executed(host)).toEqual([]);
 				await clock.advance(1);
@@ -360,11 +354,11 @@ for (const [kind, makeStore] of storeKinds)
 			});
 
 			test("a message begins it anew from the time that it is then", async () => {
-				const clock = new WallClock();
+				const clock = new VirtualClock();
 				const host = await start({ clock });
 				await send(host, "m1");
 				await clock.advance(50);
-				clock.back = hour;
+				clock.stepBack(hour);
 				await send(host, "m2");
 				await clock.advance(99);
 				expect(executed(host)).toEqual([]);
@@ -373,11 +367,11 @@ for (const [kind, makeStore] of storeKinds)
 			});
 
 			test("what comes after a window that was over waits for its own alone", async () => {
-				const clock = new WallClock();
+				const clock = new VirtualClock();
 				const host = await start({ clock });
 				await send(host, "m1");
 				await clock.advance(100);
-				clock.back = hour;
+				clock.stepBack(hour);
 				await send(host, "m2");
 				host.scripted.last.end();
 				await clock.advance(99);
@@ -388,13 +382,13 @@ for (const [kind, makeStore] of storeKinds)
 
 			test("between two processes, what was left of it is waited for and no more", async () => {
 				const store = new CrashingStore(makeStore());
-				const clock = new WallClock();
+				const clock = new VirtualClock();
 				await send(
 					await startScripted(store, { overlap: collect, clock }),
 					"m1",
 				);
 				await store.crash();
-				clock.back = hour;
+				clock.stepBack(hour);
 				const next = await startScripted(store, { overlap: collect, clock });
 				await clock.advance(99);
 				expect(executed(next)).toEqual([]);
@@ -403,7 +397,7 @@ for (const [kind, makeStore] of storeKinds)
 			});
 
 			test("a session whose window is over takes its turn for a slot", async () => {
-				const clock = new WallClock();
+				const clock = new VirtualClock();
 				const host = await start({
 					clock,
 					maxConcurrentRuns: 1,
@@ -411,7 +405,7 @@ for (const [kind, makeStore] of storeKinds)
 				});
 				await host.runtime.send("busy", "b1");
 				await send(host, "m1");
-				clock.back = hour;
+				clock.stepBack(hour);
 				await clock.advance(100);
 				await host.runtime.send("late", "l1");
 				const inputs: JsonValue[] = [];
@@ -429,11 +423,11 @@ for (const [kind, makeStore] of storeKinds)
 	test(`a message that an answer to nothing lets begin is a version of its own, on ${kind}`, async () => {
 		// 1 its window is over by the clock, and the timer has not fired yet → 2 an answer for a run that nobody waits for comes → 3 the message
 		// begins in that turn, which does nothing else.
-		const clock = new WallClock();
+		const clock = new VirtualClock();
 		const host = await startScripted(makeStore(), { overlap: collect, clock });
 		const { runtime, scripted } = host;
 		const { row } = await runtime.send("k", "hello");
-		clock.back = -100;
+		clock.stepBack(-100);
 		const nobody = { sessionKey: "k", generation: 1, runId: "nobody" };
 		expect(await runtime.resume(nobody, "may I", true)).toMatchObject({
 			result: "stale",

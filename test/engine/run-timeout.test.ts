@@ -1,5 +1,5 @@
 /** `runTimeoutMs`: how long a run may live before it is told to stop. */
-import type { JsonValue, RuntimeOptions } from "turnkeeper";
+import type { AdmittedRun, JsonValue, RuntimeOptions } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
@@ -328,6 +328,88 @@ for (const [kind, makeStore] of storeKinds)
 				await next.clock.advance(3999);
 				expect(run.signal.aborted).toBe(false);
 				await next.clock.advance(1);
+				expect(run.signal.reason).toMatchObject({ by: "timeout" });
+			});
+		});
+
+		describe("a run with a lease that waits, after a restart,", () => {
+			/** The next process, and the run in it. */
+			async function restarted(
+				before: (
+					run: AdmittedRun,
+					host: Awaited<ReturnType<typeof startHost>>,
+				) => Promise<void>,
+			) {
+				const store = new CrashingStore(makeStore());
+				const host = await startHost(store, { runTimeoutMs });
+				const first = await host.runtime.admit("k", {
+					runId: "R",
+					leaseMs: 3_600_000,
+				});
+				await before(first, host);
+				await store.crash();
+				const next = await startHost(store, {
+					runTimeoutMs,
+					clock: new VirtualClock(host.clock.now()),
+				});
+				const run = await next.runtime.admit("k", { runId: "R" });
+				return { ...next, run };
+			}
+
+			test("has the time that it had left when it began to", async () => {
+				const { runtime, clock, run } = await restarted(
+					async (first, { clock }) => {
+						await clock.advance(4000);
+						first.waitFor("ok").catch(() => {});
+						await clock.advance(50_000);
+					},
+				);
+				await clock.advance(50_000);
+				expect(run.signal.aborted).toBe(false);
+				await runtime.resume(run.ticket, "ok", 1);
+				await clock.advance(5999);
+				expect(run.signal.aborted).toBe(false);
+				await clock.advance(1);
+				expect(run.signal.reason).toMatchObject({ by: "timeout" });
+			});
+
+			test("or had before is not charged for that", async () => {
+				const { clock, run } = await restarted(
+					async (first, { clock, runtime }) => {
+						for (const name of ["one", "two"]) {
+							await clock.advance(2000);
+							const answer = first.waitFor(name);
+							await clock.advance(50_000);
+							await runtime.resume(first.ticket, name, 1);
+							await answer;
+						}
+						const silence = first.waitFor("three", { timeoutMs: 50_000 });
+						silence.catch(() => {});
+						await clock.advance(50_000);
+						expect(await codeOf(silence)).toBe("WAIT_TIMEOUT");
+					},
+				);
+				await clock.advance(5999);
+				expect(run.signal.aborted).toBe(false);
+				await clock.advance(1);
+				expect(run.signal.reason).toMatchObject({ by: "timeout" });
+			});
+
+			test("for two answers at once, is not charged for either", async () => {
+				const { runtime, clock, run } = await restarted(
+					async (first, { clock, runtime }) => {
+						first.waitFor("one").catch(() => {});
+						await clock.advance(1000);
+						first.waitFor("two").catch(() => {});
+						await clock.advance(50_000);
+						await runtime.resume(first.ticket, "one", 1);
+						await clock.advance(50_000);
+					},
+				);
+				await runtime.resume(run.ticket, "two", 1);
+				await clock.advance(9999);
+				expect(run.signal.aborted).toBe(false);
+				await clock.advance(1);
 				expect(run.signal.reason).toMatchObject({ by: "timeout" });
 			});
 		});

@@ -584,6 +584,55 @@ for (const [kind, makeStore] of storeKinds)
 			});
 		});
 
+		describe("a wait that held although its caller was told that it failed", () => {
+			async function inDoubt() {
+				const store = new FaultyStore(makeStore());
+				const host = await startScripted(store, { maxConcurrentRuns: 1 });
+				await send(host, "a1", "b1");
+				const { run } = host.scripted.last;
+				const doubt = async (how: () => Promise<unknown>) => {
+					const opened = store.opened as OpenStore;
+					const { version } = opened;
+					store.faults.push("after");
+					opened.version = () => Promise.reject(new Error("connection lost"));
+					expect(await codeOf(how())).toBe("STORE_FAILED");
+					opened.version = version;
+				};
+				return { host, store, run, doubt };
+			}
+
+			test("gives no slot back: its run does not wait", async () => {
+				const { host, run, doubt } = await inDoubt();
+				await doubt(() => run.waitFor("x"));
+				await host.clock.advance(10_000);
+				expect(await host.runtime.get("a")).toMatchObject({
+					status: "running",
+				});
+				expect(order(host)).toEqual(["a1"]);
+				await finish(host, "a1");
+				expect(order(host)).toEqual(["a1", "b1"]);
+			});
+
+			test("does not let its run go on without a slot after another wait", async () => {
+				const { host, store, run, doubt } = await inDoubt();
+				await doubt(() => run.waitFor("x"));
+				// Given up only once that can be kept.
+				store.broken = true;
+				await turns();
+				store.broken = false;
+				const answer = run.waitFor("y");
+				await turns();
+				expect(order(host)).toEqual(["a1", "b1"]);
+				expect(await host.runtime.get("a")).toMatchObject({
+					waits: ["x", "y"],
+				});
+				await host.runtime.resume(run.ticket, "y", "yes");
+				expect(await now(answer)).toBe("pending");
+				await finish(host, "b1");
+				expect(await now(answer)).toBe("yes");
+			});
+		});
+
 		describe("children", () => {
 			/** A run that spawns down to a depth and gathers what comes back. */
 			function nested(attached: boolean, seen: string[]) {

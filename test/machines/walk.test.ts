@@ -189,7 +189,7 @@ function walk(seed: number): void {
 			() => ({ ...common, type: "remove", messageId }),
 			() => ({
 				...common,
-				type: "closed",
+				type: pick(["closed", "postponed"] as const),
 				generation: facts.closing[0]?.generation ?? 1,
 			}),
 		])();

@@ -206,6 +206,7 @@ async function batchOf(
 			closing: (row?.closing ?? []).map((generation) => ({
 				generation,
 				deadline: at,
+				postponed: generation > 1,
 			})),
 			queue: [...line.values()],
 		});

@@ -690,7 +690,13 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 				writeOf("d-closing", 0, {
 					facts: factsOf("d-closing", {
 						generation: 2,
-						closing: [{ generation: 1, deadline: at }],
+						closing: [{ generation: 1, deadline: at, postponed: false }],
+					}),
+				}),
+				writeOf("d-postponed", 0, {
+					facts: factsOf("d-postponed", {
+						generation: 2,
+						closing: [{ generation: 1, deadline: at, postponed: true }],
 					}),
 				}),
 				writeOf("e-reserved", 0, {
@@ -702,13 +708,17 @@ describe.each(storeKinds)("a %s store", (_kind, fresh) => {
 			);
 			expect(pages).toEqual([
 				["b-waiting", "c-draining"],
-				["d-closing", "d-running"],
+				["d-closing", "d-postponed"],
+				["d-running"],
 			]);
 			await commit(
 				store,
 				writeOf("d-running", 1),
 				writeOf("d-closing", 1, {
 					facts: factsOf("d-closing", { version: 2, generation: 2 }),
+				}),
+				writeOf("d-postponed", 1, {
+					facts: factsOf("d-postponed", { version: 2, generation: 2 }),
 				}),
 				writeOf("b-waiting", 1, {
 					messages: [messageOf("m", { fate: "taken" })],

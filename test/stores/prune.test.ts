@@ -330,7 +330,7 @@ describe.each(storeKinds)("prune in a %s store", (_kind, fresh) => {
 				version: 5,
 				generation: 4,
 				draining: [{ run, ended: endedOf("k", 1, { endedAt: 1 }) }],
-				closing: [{ generation: 2, deadline: 9 }],
+				closing: [{ generation: 2, deadline: 9, postponed: true }],
 			});
 			await commit(
 				store,

@@ -65,6 +65,8 @@ export function runOf(
 		parent: null,
 		ancestors: [],
 		waits: [],
+		waitedMs: 0,
+		waitingSince: null,
 		answers: [],
 		deliveries: [],
 		takenBack: false,
@@ -251,6 +253,8 @@ const stoppedRun = (sessionKey: string): RunFacts =>
 			{ name: "approval", deadline: at + 9.5, attempt: 3 },
 			{ name: "old", deadline: null, attempt: 2 },
 		],
+		waitedMs: 12.5,
+		waitingSince: at + 6,
 		answers: [{ name: "colour", value: awkward }],
 		deliveries: [
 			{ name: "mail", attempt: 2, status: "done", result: awkward },
@@ -346,7 +350,7 @@ export function fullFacts(sessionKey: string): SessionFacts {
 		entries: 17,
 		activeAt: at - 1,
 		takenAt: at - 2,
-		closing: [{ generation: 2, deadline: at + 8 }],
+		closing: [{ generation: 2, deadline: at + 8, postponed: true }],
 	};
 }
 

@@ -1,0 +1,102 @@
+/** What a host's own clock must offer, and what it is never asked for. */
+import { describe, expect, test } from "vitest";
+import { memoryStore } from "../../src/memory.ts";
+import { VirtualClock } from "../../src/testing/virtual-clock.ts";
+import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
+
+const dayMs = 86_400_000;
+
+/** As Node's timers: a longer delay would be over at once. */
+class NarrowClock extends VirtualClock {
+	readonly open = new Set<unknown>();
+
+	override setTimeout(f: () => void, ms: number) {
+		const timer = super.setTimeout(
+			() => {
+				this.open.delete(timer);
+				f();
+			},
+			ms > 2 ** 31 - 1 ? 1 : ms,
+		);
+		this.open.add(timer);
+		return timer;
+	}
+
+	override clearTimeout(timer: unknown) {
+		this.open.delete(timer);
+		super.clearTimeout(timer);
+	}
+}
+
+describe("a time that is longer than any timer of Node's", () => {
+	const running = async () => {
+		const clock = new NarrowClock();
+		const host = await startScripted(memoryStore(), {
+			clock,
+			runTimeoutMs: 60 * dayMs,
+		});
+		await host.runtime.send("k", "hello");
+		return { ...host, clock, ...host.scripted.last };
+	};
+
+	test("is over when it is over", async () => {
+		const { clock, run } = await running();
+		await clock.advance(60 * dayMs - 1);
+		expect(run.signal.aborted).toBe(false);
+		await clock.advance(1);
+		expect(run.signal.reason).toMatchObject({ by: "timeout" });
+	});
+
+	test("leaves no timer behind when nobody waits for it any more, however much of it is left", async () => {
+		for (const days of [1, 30, 55]) {
+			const { runtime, clock, end } = await running();
+			await clock.advance(days * dayMs);
+			end();
+			await runtime.whenIdle();
+			await runtime.close();
+			expect(clock.open.size, `after ${days} days`).toBe(0);
+		}
+	});
+
+	test("also where a run waits for an answer, in this process and the next", async () => {
+		const { clock, run } = await running();
+		const answer = codeOf(run.waitFor("ok", { timeoutMs: 30 * dayMs }));
+		await clock.advance(30 * dayMs - 1);
+		expect(run.signal.aborted).toBe(false);
+		await clock.advance(1);
+		expect(await answer).toBe("WAIT_TIMEOUT");
+	});
+});
+
+test("a clock that knows no other time than that of the wall is enough, and may be set", async () => {
+	const timers = new VirtualClock();
+	const { runtime, scripted } = await startScripted(memoryStore(), {
+		runTimeoutMs: 1000,
+		clock: {
+			now: () => timers.now(),
+			setTimeout: (f, ms) => timers.setTimeout(f, ms),
+			clearTimeout: (timer) => timers.clearTimeout(timer),
+		},
+	});
+	await runtime.send("k", "hello");
+	const { run, end } = scripted.last;
+	await timers.advance(600);
+	const answer = run.waitFor("ok");
+	await timers.advance(600);
+	timers.stepBack(3_600_000);
+	await runtime.resume(run.ticket, "ok", 1);
+	await answer;
+	await timers.advance(399);
+	expect(run.signal.aborted).toBe(false);
+	await timers.advance(1);
+	expect(run.signal.aborted).toBe(true);
+	end();
+	await runtime.whenIdle();
+});
+
+test("a clock whose monotonic is no function is refused", async () => {
+	const clock = Object.assign(new VirtualClock(), { monotonic: wrong(5) });
+	expect(await codeOf(startScripted(memoryStore(), { clock }))).toBe(
+		"INVALID_ARGUMENT",
+	);
+});
