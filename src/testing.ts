@@ -2,6 +2,15 @@
  * Owns what `turnkeeper/testing` exports: the proof of turnkeeper itself, for whoever wants to run it on a host, a store or an executor
  * of their own. What needs a test runner or another package loads it when it is called.
  */
+
+export type {
+	StoreMaker,
+	StorePlace,
+} from "./testing/store-conformance/trial.ts";
+export {
+	type StoreConformanceOptions,
+	storeConformance,
+} from "./testing/store-conformance.ts";
 export {
 	turns,
 	type VirtualClock,
