@@ -186,7 +186,8 @@ export function queuedOf(message: StoredMessage): QueuedMessage {
 
 /**
  * What readers need. Rows page by key in the order of code points, lines by `order`, all else newest first: runs by generation, and in
- * it by when they were first written. A key or id with half a character in it (a lone surrogate) is never found.
+ * it by when they were first written. A key or id with half a character in it (a lone surrogate) is never found. INVALID_ARGUMENT for a
+ * limit that is none and a cursor that no page of the same kind gave; STORE_FAILED once it is disposed, which may be done twice.
  */
 export interface StoreReader extends AsyncDisposable {
 	/** Null for a key that was never written. Throws UnreadableSession. */
@@ -239,7 +240,7 @@ export interface OpenStore extends StoreReader {
  * @example const runtime = createSessionRuntime({ store: sqliteStore("sessions.db") });
  */
 export interface SessionStore {
-	/** Takes ownership. STORE_LOCKED if somebody else owns it, STORE_VERSION if it was written by a newer version. */
+	/** Takes ownership. STORE_LOCKED if somebody else owns it, with that owner's name in the message; STORE_VERSION if it was written by a newer version. */
 	open(owner: { readonly name: string }): Promise<OpenStore>;
 	/** Reads while somebody else may own it. STORE_VERSION also for an older file that its owner has not migrated yet. */
 	read(): Promise<StoreReader>;

@@ -12,6 +12,14 @@ export {
 	replayTrace,
 	type Violation,
 } from "./testing/explore.ts";
+export type {
+	StoreMaker,
+	StorePlace,
+} from "./testing/store-conformance/trial.ts";
+export {
+	type StoreConformanceOptions,
+	storeConformance,
+} from "./testing/store-conformance.ts";
 export {
 	turns,
 	type VirtualClock,

@@ -28,6 +28,7 @@ import {
 	type TranscriptEntry,
 } from "turnkeeper";
 import { memoryStore } from "turnkeeper/memory";
+import { storeConformance, type StorePlace } from "turnkeeper/testing";
 
 await using runtime = createSessionRuntime<string, string>({
 	store: memoryStore(),
@@ -47,6 +48,14 @@ const entries: readonly TranscriptEntry[] = (await runtime.transcript("chat:1"))
 for await (const item of runtime.follow(receipt.ticket!)) console.log("gap" in item, entries.length);
 // @ts-expect-error a runtime needs a store
 createSessionRuntime({});
+const makeStore = (place: StorePlace) => (place.folder === "" ? Promise.resolve(memoryStore()) : memoryStore());
+await storeConformance("my store", makeStore, { module: new URL(import.meta.url), spoil: ({ name }, key) => console.log(name, key) });
+`;
+
+/** The consumer's folder has no vitest. */
+const withoutVitest = `
+import { storeConformance } from "turnkeeper/testing";
+await storeConformance("my store", () => {}).catch(({ code, message }) => console.log(code, message));
 `;
 
 const consumerConfig = {
@@ -141,6 +150,19 @@ function check(): void {
 		[join("node_modules", "typescript", "bin", "tsc")],
 		folder,
 	);
+
+	step("storeConformance without vitest");
+	const said = run(
+		process.execPath,
+		["--input-type=module", "--eval", withoutVitest],
+		folder,
+	);
+	if (
+		!said.startsWith("INVALID_ARGUMENT storeConformance makes a vitest suite")
+	)
+		throw new CheckFailed(
+			`storeConformance, where vitest is not installed, said: ${said}`,
+		);
 
 	for (const name of Object.keys(manifest.bin)) {
 		step(`${name} --help`);

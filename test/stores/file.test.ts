@@ -19,7 +19,6 @@ import { Database } from "../../src/sqlite/database.ts";
 import { SqliteReader } from "../../src/sqlite/reader.ts";
 import { migrate, migrations } from "../../src/sqlite/schema.ts";
 import { Writer } from "../../src/sqlite/writer.ts";
-import { temporaryFile } from "../support/stores.ts";
 import {
 	awkward,
 	commit,
@@ -32,7 +31,8 @@ import {
 	refusalOf,
 	runOf,
 	writeOf,
-} from "./records.ts";
+} from "../../src/testing/store-conformance/records.ts";
+import { temporaryFile } from "../support/stores.ts";
 import { startRemote } from "./remote.ts";
 
 async function opened(path: string) {

@@ -12,8 +12,15 @@ import { Worker } from "node:worker_threads";
 import type { OpenStore } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { expect, onTestFinished, test, vi } from "vitest";
+import {
+	at,
+	commit,
+	endedOf,
+	entryOf,
+	factsOf,
+	writeOf,
+} from "../../src/testing/store-conformance/records.ts";
 import { temporaryFile } from "../support/stores.ts";
-import { at, commit, endedOf, entryOf, factsOf, writeOf } from "./records.ts";
 import { startRemote } from "./remote.ts";
 
 function closeLater(store: OpenStore): OpenStore {
@@ -53,20 +60,6 @@ test("two copies of the module in one process know of each other", async () => {
 	await expect(
 		copy.sqliteStore(path).open({ name: "second copy" }),
 	).rejects.toMatchObject(lockedBy("first copy"));
-});
-
-test("two opens at once: one gets it", async () => {
-	const path = temporaryFile();
-	const opened = await Promise.allSettled([
-		sqliteStore(path).open({ name: "a" }),
-		sqliteStore(path).open({ name: "b" }),
-	]);
-	expect(opened.map(({ status }) => status).sort()).toEqual([
-		"fulfilled",
-		"rejected",
-	]);
-	for (const one of opened)
-		if (one.status === "fulfilled") closeLater(one.value);
 });
 
 test("a thread of the owner's process is refused like anybody else", async () => {
@@ -225,18 +218,6 @@ test("an open that fails gives the file back", async () => {
 	await expect(remote.call("open", path)).rejects.toMatchObject({
 		code: "STORE_CORRUPT",
 	});
-});
-
-test("readers are let in while another process owns the file, and see its commits", async () => {
-	const path = temporaryFile();
-	const remote = await startRemote();
-	await remote.call("open", path);
-	await using reader = await sqliteStore(path).read();
-	expect(await reader.version("k")).toBe(0);
-	await remote.call("commit", { sessions: [writeOf("k", 0)], refusals: [] });
-	expect(await reader.version("k")).toBe(1);
-	await remote.kill();
-	expect(await reader.version("k")).toBe(1);
 });
 
 test("what another process appended and pruned is so for readers, and after kill -9", async () => {

@@ -5,7 +5,6 @@ import { Pruner } from "../../src/sqlite/pruner.ts";
 import { SqliteReader } from "../../src/sqlite/reader.ts";
 import { Writer } from "../../src/sqlite/writer.ts";
 import type { SessionWrite } from "../../src/store.ts";
-import { temporaryFile } from "../support/stores.ts";
 import {
 	endedOf,
 	entryOf,
@@ -13,7 +12,8 @@ import {
 	messageOf,
 	runOf,
 	writeOf,
-} from "./records.ts";
+} from "../../src/testing/store-conformance/records.ts";
+import { temporaryFile } from "../support/stores.ts";
 
 const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 

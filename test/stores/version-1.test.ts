@@ -3,7 +3,6 @@ import { DatabaseSync } from "node:sqlite";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { expect, onTestFinished, test } from "vitest";
 import { migrate, migrations } from "../../src/sqlite/schema.ts";
-import { temporaryFile } from "../support/stores.ts";
 import {
 	at,
 	commit,
@@ -15,7 +14,8 @@ import {
 	runOf,
 	ticketOf,
 	writeOf,
-} from "./records.ts";
+} from "../../src/testing/store-conformance/records.ts";
+import { temporaryFile } from "../support/stores.ts";
 
 const live = runOf("k", "live", {
 	generation: 2,

@@ -1,21 +1,20 @@
-/** Owns records for tests of stores: plain ones to vary, and full ones in which every field has a value of its own. */
+/** Owns the records that stores are tried with: plain ones to vary, and full ones in which every field has a value of its own. */
 import type {
 	ArchivedGeneration,
-	JsonValue,
+	SessionFacts,
+	StoredEntry,
+} from "../../../machines/facts.ts";
+import { rowOf, unusedFacts } from "../../../machines/facts.ts";
+import type { JsonValue } from "../../../machines/json.ts";
+import type { RunFacts } from "../../../machines/run.ts";
+import type { RunTicket } from "../../../machines/ticket.ts";
+import type {
 	OpenStore,
 	Page,
-	RunTicket,
 	SessionWrite,
 	StoredMessage,
 	StoredRefusal,
-} from "turnkeeper";
-import {
-	type RunFacts,
-	rowOf,
-	type SessionFacts,
-	unusedFacts,
-} from "turnkeeper/machines";
-import type { StoredEntry } from "../../machines/facts.ts";
+} from "../../store.ts";
 
 export const at = 1_700_000_000_000;
 
@@ -183,18 +182,21 @@ export function commit(
 	return store.commit({ sessions, refusals: [] });
 }
 
-/** All items, page by page. */
+/** All items, page by page. Throws where a cursor comes again, because such pages never end. */
 export async function walk<Item>(
 	page: (cursor: string | undefined) => Promise<Page<Item>>,
 ): Promise<Item[][]> {
 	const pages: Item[][] = [];
-	let cursor: string | null | undefined;
-	do {
-		const { items, cursor: next } = await page(cursor ?? undefined);
+	const seen = new Set<string>();
+	let cursor: string | undefined;
+	for (;;) {
+		const { items, cursor: next } = await page(cursor);
 		pages.push([...items]);
+		if (next === null) return pages;
+		if (seen.has(next)) throw new Error(`the cursor ${next} came twice`);
+		seen.add(next);
 		cursor = next;
-	} while (cursor !== null);
-	return pages;
+	}
 }
 
 /** JSON at its most awkward. */
