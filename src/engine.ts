@@ -10,7 +10,7 @@ import type { RuntimeClock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { Config } from "./config.ts";
 import { Directory } from "./directory.ts";
-import { errorText, TurnkeeperError } from "./errors.ts";
+import { errorText, RunAborted, TurnkeeperError } from "./errors.ts";
 import { Inspection } from "./inspection.ts";
 import { Journal, type JournalHost } from "./journal.ts";
 import { Projection } from "./projection.ts";
@@ -481,7 +481,8 @@ export class Engine<Meta>
 		this.state = "lost";
 		this.projection.trouble(error);
 		this.journal.stop(error);
-		for (const live of this.registry.all()) live.abort(error);
+		const stop = new RunAborted("shutdown", error.message);
+		for (const live of this.registry.all()) live.abort(stop);
 		this.registry.clear();
 		this.runs.progress.close();
 		this.giveUp(error);

@@ -15,6 +15,7 @@ const row = {
 	category: "SC",
 	thread: "owner/name#1",
 	cause: "why",
+	order: "1 this → 2 that",
 	outcome: "what is right",
 };
 const scenario = { id: "SC-01", title: "a stop stops", file: "sc.test.ts" };

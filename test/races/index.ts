@@ -30,18 +30,24 @@ export const readmeFile = join(folder, "README.md");
 
 const categories: Readonly<Record<string, string>> = {
 	SE: "a stale event writes a new generation",
+	VD: "a valid event is dropped as stale",
+	SR: "stuck as running after a crash or a restart",
 	AB: "an abort that does not drain",
 	SC: "a stale command hits a successor",
 	RR: "a reset during a reset",
 	RQ: "a reset and the messages that wait",
 	DP: "one message, two runs",
+	PR: "what is shown differs from what is kept",
 	CR: "the session id changes while a run is live",
 	DR: "deleted, then created again",
 	CH: "a child outlives its parent",
 	TC: "a timeout against a completion",
 	TM: "a timer fires into a new generation",
 	QM: "messages that arrive while a run is live",
+	MP: "more than one process",
+	LU: "an update that is lost",
 	AC: "accounting",
+	OT: "other",
 };
 
 /** The scenarios of one test file: each `test("SC-05 …", …)` in it, in order. */
