@@ -68,10 +68,11 @@ async function run(): Promise<number> {
 	for (const id of unknown)
 		console.error(`Listed as equivalent, but there is no mutant ${id}`);
 	using laboratory = new Laboratory((file) => history.msOf(file));
-	process.once("SIGINT", () => {
-		laboratory[Symbol.dispose]();
-		process.exit(130);
-	});
+	for (const signal of ["SIGINT", "SIGTERM"] as const)
+		process.once(signal, () => {
+			laboratory[Symbol.dispose]();
+			process.exit(130);
+		});
 	if (!(await isGreen(laboratory))) return 1;
 	const compiler = new Compiler();
 	const progress = new Progress(chosen.length);
