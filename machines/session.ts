@@ -209,9 +209,6 @@ export const sessionMachine = setup({
 		expectsOther: test(
 			(facts, event) => mismatchOf(facts, expectOf(event)) !== null,
 		),
-		expectsThis: test(
-			(facts, event) => mismatchOf(facts, expectOf(event)) === null,
-		),
 		isHidden: test(({ hidden }) => hidden),
 		isUnused: test(({ hidden, version }) => hidden && version === 0),
 		// messages
