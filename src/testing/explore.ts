@@ -165,6 +165,7 @@ const words: Readonly<Record<keyof Bounds, readonly [string, string]>> = {
 	timeouts: ["timeout", "timeouts"],
 	heldUp: ["want of a slot", "wants of a slot"],
 	closes: ["close", "closes"],
+	postponed: ["hook postponed", "hooks postponed"],
 };
 
 function boundsInWords(bounds: Bounds): string {

@@ -7,7 +7,7 @@ type Scene = Omit<ExploreOptions, "onProgress">;
 export const small: readonly Scene[] = [
 	{ bounds: { runs: 2, resets: 1, crashes: 1 } },
 	{
-		bounds: { runs: 1, resets: 1, deletes: 1, crashes: 1, waits: 1 },
+		bounds: { runs: 1, resets: 2, crashes: 1, waits: 1, postponed: 1 },
 		hook: true,
 		modes: ["enqueue"],
 	},

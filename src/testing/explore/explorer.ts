@@ -27,6 +27,7 @@ const unused: Used = {
 	timeouts: 0,
 	heldUp: 0,
 	closes: 0,
+	postponed: 0,
 };
 
 /** Of a key that nobody has used, in a process that has just opened. */

@@ -516,13 +516,23 @@ class Moves {
 					one,
 				),
 			);
-		for (const generation of this.#world.hooks)
+		for (const generation of this.#world.hooks) {
 			this.#add(`the host is done with generation ${generation}`, 3, (world) =>
 				this.#say(
 					{ ...world, hooks: world.hooks.filter((one) => one !== generation) },
 					{ what: "closed", generation },
 				),
 			);
+			const isWaitedFor = this.#facts.closing.some(
+				(one) => one.generation === generation && !one.postponed,
+			);
+			if (isWaitedFor)
+				this.#spend(
+					"postponed",
+					`the host cannot be told of generation ${generation} in time`,
+					(world) => this.#say(world, { what: "postponed", generation }),
+				);
+		}
 	}
 
 	/** Its event is made of what is known now, and the one that it settles may be no longer there. */
@@ -537,9 +547,9 @@ class Moves {
 	}
 
 	#eventOf(kept: Kept): SessionEvent {
-		if (kept.what === "closed")
+		if ("generation" in kept)
 			return {
-				type: "closed",
+				type: kept.what,
 				at,
 				grant: this.#grant,
 				generation: kept.generation,
@@ -610,6 +620,8 @@ function nameOf(kept: Kept): string {
 	switch (kept.what) {
 		case "closed":
 			return `the host is done with generation ${kept.generation}`;
+		case "postponed":
+			return `the host cannot be told of generation ${kept.generation} in time`;
 		case "settle":
 			return `${kept.ticket.runId} ends ${kept.outcome}`;
 		case "overdue":

@@ -36,6 +36,8 @@ export interface Bounds {
 	readonly heldUp?: number;
 	/** Processes that close, and the next one starts. */
 	readonly closes?: number;
+	/** Generations that ended and that the host could not be told of in time. */
+	readonly postponed?: number;
 }
 
 export type Bounded = keyof Bounds;
@@ -72,7 +74,7 @@ export type Kept =
 			readonly ticket: RunTicket;
 			readonly name: string;
 	  }
-	| { readonly what: "closed"; readonly generation: number };
+	| { readonly what: "closed" | "postponed"; readonly generation: number };
 
 /** A turn that waits for its commit. */
 export interface Turn {
