@@ -131,10 +131,14 @@ export class LiveSession {
 		if (this.#busy || !this.#actor || operation.prepare) {
 			this.#mailbox.push(operation);
 			if (!this.#busy) void this.#serve();
-		} else {
-			this.#turn(operation);
-			this.#host.rested(this);
+			return;
 		}
+		// What a host's function asks for while the turn is made waits behind it.
+		this.#busy = true;
+		this.#turn(operation);
+		this.#busy = false;
+		if (this.#mailbox.length > 0) void this.#serve();
+		else this.#host.rested(this);
 	}
 
 	/** Throws away all that was not committed; the next operation reads the session again, and tells what became of a doubt. */

@@ -234,6 +234,7 @@ for (const [kind, makeStore] of storeKinds)
 			test("a message that carryOver sends while it expires waits for its turn, and expires nothing again", async () => {
 				let isFirst = true;
 				const host = await rested({
+					passivateAfterMs: 10 * idleMs,
 					carryOver: () => {
 						if (!isFirst) return {};
 						isFirst = false;
