@@ -121,10 +121,15 @@ export class LiveSession {
 		return this.#busy || this.#mailbox.length > 0 || this.pending > 0;
 	}
 
-	/** Nothing to do, nothing to lose: the actor may leave memory. */
-	get atRest(): boolean {
+	/** Nothing to do. */
+	get isIdle(): boolean {
 		if (this.isBusy || this.doubt) return false;
 		return !this.committed || !isBusy(this.committed);
+	}
+
+	/** Nothing to do, nothing to lose: the actor may leave memory. */
+	get atRest(): boolean {
+		return this.isIdle && !this.committed?.queue.length;
 	}
 
 	post(operation: Operation): void {
