@@ -269,14 +269,15 @@ export function isDraining(
 	);
 }
 
-/** Whether anything of it goes on or is about to: a run, a drain, a line. */
+/** Whether anything of it goes on or is about to: a run, a drain, a line. What waits for a deleted session waits for its next use. */
 export function isBusy(facts: SessionFacts): boolean {
-	return facts.run !== null || isDraining(facts) || facts.queue.length > 0;
+	const goesOn = facts.queue.length > 0 && !facts.hidden;
+	return facts.run !== null || isDraining(facts) || goesOn;
 }
 
-/** Whether something of it must be seen to when a process starts: what goes on, and what the host was not called for. */
+/** Whether something of it may have to be seen to when a process starts: what goes on, what waits, and what the host was not called for. */
 export function isUnsettled(facts: SessionFacts): boolean {
-	return isBusy(facts) || facts.closing.length > 0;
+	return isBusy(facts) || facts.queue.length > 0 || facts.closing.length > 0;
 }
 
 /** The public row: a function of the facts, never stored beside them. */

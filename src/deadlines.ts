@@ -90,10 +90,12 @@ export function armWaits(live: LiveRun, host: DeadlineHost): void {
 	for (const wait of live.run.waits) {
 		const { name, deadline } = wait;
 		if (deadline === null || !open.includes(name)) continue;
-		const timer = clock.setTimeout(
-			() => host.unanswered(live, wait),
-			Math.max(0, deadline - clock.now()),
-		);
+		const left = deadline - clock.now();
+		if (left <= 0) {
+			host.unanswered(live, wait);
+			continue;
+		}
+		const timer = clock.setTimeout(() => host.unanswered(live, wait), left);
 		live.own({ release: () => clock.clearTimeout(timer) });
 	}
 }

@@ -33,7 +33,8 @@ export class Directory {
 
 	/** Whether nothing is asked, running, draining or queued anywhere. */
 	get isIdle(): boolean {
-		return this.#restless.size === 0;
+		for (const session of this.#restless) if (!session.isIdle) return false;
+		return true;
 	}
 
 	all(): IterableIterator<LiveSession> {

@@ -161,6 +161,7 @@ class Embedded<Input, Output, Meta>
 			return this;
 		} catch (error) {
 			engine.retries.giveUp();
+			engine.registry.clear();
 			engine.directory.clear();
 			await engine.release();
 			if (engine.state === "starting") engine.state = "new";

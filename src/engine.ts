@@ -240,7 +240,7 @@ export class Engine<Meta>
 	isIdle(key?: string): boolean {
 		if (this.retries.waits(key)) return false;
 		if (key === undefined) return this.directory.isIdle;
-		return this.directory.find(key)?.atRest ?? true;
+		return this.directory.find(key)?.isIdle ?? true;
 	}
 
 	/** Resolves when a session has been read and all that was asked of it before is committed. */

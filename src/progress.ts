@@ -19,7 +19,7 @@ class Log {
 	count = 0;
 	/** On the monotonic clock. */
 	endedAt: number | null = null;
-	#waiting: (() => void)[] = [];
+	#waiting = new Set<() => void>();
 
 	add(value: JsonValue): void {
 		this.values.push(value);
@@ -42,17 +42,18 @@ class Log {
 	}
 
 	wake(): void {
-		for (const go of this.#waiting.splice(0)) go();
+		for (const go of [...this.#waiting]) go();
 	}
 
 	/** Resolves when there is more, or when the signal is aborted. */
 	more(signal: AbortSignal | undefined): Promise<void> {
 		return new Promise((resolve) => {
 			const go = () => {
+				this.#waiting.delete(go);
 				signal?.removeEventListener("abort", go);
 				resolve();
 			};
-			this.#waiting.push(go);
+			this.#waiting.add(go);
 			signal?.addEventListener("abort", go, { once: true });
 		});
 	}

@@ -121,20 +121,29 @@ export class LiveSession {
 		return this.#busy || this.#mailbox.length > 0 || this.pending > 0;
 	}
 
-	/** Nothing to do, nothing to lose: the actor may leave memory. */
-	get atRest(): boolean {
+	/** Nothing to do. */
+	get isIdle(): boolean {
 		if (this.isBusy || this.doubt) return false;
 		return !this.committed || !isBusy(this.committed);
+	}
+
+	/** Nothing to do, nothing to lose: the actor may leave memory. */
+	get atRest(): boolean {
+		return this.isIdle && !this.committed?.queue.length;
 	}
 
 	post(operation: Operation): void {
 		if (this.#busy || !this.#actor || operation.prepare) {
 			this.#mailbox.push(operation);
 			if (!this.#busy) void this.#serve();
-		} else {
-			this.#turn(operation);
-			this.#host.rested(this);
+			return;
 		}
+		// What a host's function asks for while the turn is made waits behind it.
+		this.#busy = true;
+		this.#turn(operation);
+		this.#busy = false;
+		if (this.#mailbox.length > 0) void this.#serve();
+		else this.#host.rested(this);
 	}
 
 	/** Throws away all that was not committed; the next operation reads the session again, and tells what became of a doubt. */

@@ -55,11 +55,12 @@ export async function waitFor<Meta>(
 		if (reply?.result !== "done") throw staleRun(live.ticket);
 		const wait = after.run?.waits.find((one) => one.name === name);
 		const deadline = wait?.deadline ?? null;
-		if (deadline !== null)
-			timer = clock.setTimeout(
-				() => giveUp(engine, live, name),
-				Math.max(0, deadline - clock.now()),
-			);
+		if (deadline !== null) {
+			const left = deadline - clock.now();
+			const end = () => giveUp(engine, live, name);
+			if (left > 0) timer = clock.setTimeout(end, left);
+			else end();
+		}
 		try {
 			return copied(await Promise.race([answer.promise, stopped.promise]));
 		} finally {

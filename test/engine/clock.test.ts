@@ -58,7 +58,7 @@ describe("a time that is longer than any timer of Node's", () => {
 		}
 	});
 
-	test("also where a run waits for an answer, in this process and the next", async () => {
+	test("is that of a wait, too", async () => {
 		const { clock, run } = await running();
 		const answer = codeOf(run.waitFor("ok", { timeoutMs: 30 * dayMs }));
 		await clock.advance(30 * dayMs - 1);

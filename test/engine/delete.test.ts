@@ -164,6 +164,24 @@ for (const [kind, makeStore] of storeKinds)
 			).toMatchObject({ result: "done" });
 		});
 
+		test("of a session whose queue is kept leaves nothing that anybody waits for", async () => {
+			const { runtime, scripted } = await startScripted(makeStore());
+			await runtime.send("k", "first");
+			await runtime.send("k", "kept");
+			const deleted = runtime.delete("k", { queued: "keep" });
+			await turns();
+			scripted.last.end();
+			await deleted;
+			await runtime.whenIdle("k");
+			await runtime.whenIdle();
+			expect(runtime.stats()).toMatchObject({ running: 0, queued: 1 });
+			// It is taken with the next use.
+			await runtime.send("k", "next");
+			await turns();
+			expect(scripted.last.run.messages).toMatchObject([{ input: "kept" }]);
+			expect(await now(runtime.whenIdle("k"))).toBe("pending");
+		});
+
 		describe("with purge", () => {
 			async function expectNothing(
 				runtime: Awaited<ReturnType<typeof used>>["runtime"],

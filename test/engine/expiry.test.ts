@@ -231,6 +231,34 @@ for (const [kind, makeStore] of storeKinds)
 				expect(await generationOf(host)).toBe(2);
 			});
 
+			test("a message that carryOver sends while it expires waits for its turn, and expires nothing again", async () => {
+				let isFirst = true;
+				const host = await rested({
+					passivateAfterMs: 10 * idleMs,
+					carryOver: () => {
+						if (!isFirst) return {};
+						isFirst = false;
+						void host.runtime.send("k", "from within");
+						return {};
+					},
+				});
+				const { scripted, clock } = host;
+				const begun = scripted.runs.length;
+				await clock.advance(idleMs);
+				await host.runtime.send("k", "outer");
+				await turns();
+				expect(await generationOf(host)).toBe(2);
+				for (const [at, input] of ["outer", "from within"].entries()) {
+					const { run, end } = scripted.runs[
+						begun + at
+					] as (typeof scripted.runs)[number];
+					expect(run.messages).toMatchObject([{ input }]);
+					expect(run.signal.aborted).toBe(false);
+					end();
+					await turns();
+				}
+			});
+
 			test("a clock that steps back expires nothing", async () => {
 				const host = await rested();
 				host.clock.stepBack(10 * idleMs);

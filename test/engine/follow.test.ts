@@ -9,6 +9,7 @@ import { describe, expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
+import { collectGarbage } from "../support/garbage.ts";
 import { silent, startHost } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now, startScripted, wrong } from "../support/scripted-host.ts";
@@ -342,6 +343,25 @@ for (const [kind, makeStore] of storeKinds)
 				expect(
 					await now(all(runtime.follow(ticket, { signal: stop.signal }))),
 				).toEqual([]);
+			});
+
+			test("with the signal, and nothing of such a reader is kept", async () => {
+				const { runtime, run, ticket } = await running();
+				const read = async () => {
+					const stop = new AbortController();
+					const { ended } = reading(
+						runtime.follow(ticket, { signal: stop.signal }),
+					);
+					await turns();
+					stop.abort();
+					await ended;
+					return new WeakRef(stop.signal);
+				};
+				const gone = await read();
+				await turns();
+				collectGarbage();
+				expect(gone.deref()).toBeUndefined();
+				run.progress(1);
 			});
 
 			test("not with the first attempt for a reader of the second", async () => {

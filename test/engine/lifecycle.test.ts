@@ -6,7 +6,7 @@ import {
 } from "turnkeeper";
 import { memoryStore } from "turnkeeper/memory";
 import { sqliteStore } from "turnkeeper/sqlite";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
@@ -134,6 +134,31 @@ for (const [kind, makeStore] of storeKinds)
 				await runtime.start();
 				expect(await runtime.get("k")).toMatchObject({
 					status: "ended",
+					lastOutcome: "interrupted",
+				});
+				await runtime.close();
+			});
+
+			test("that fails in the middle of recovery leaves no timer and no live run behind", async () => {
+				const crashing = new CrashingStore(makeStore());
+				const dead = await startScripted(crashing);
+				await dead.runtime.admit("a", { runId: "R", leaseMs: 1000 });
+				await dead.runtime.send("b", 1);
+				await crashing.crash();
+				const store = new FaultyStore(crashing);
+				store.poisoned = "b";
+				const { runtime, clock } = created(store);
+				expect(await codeOf(runtime.start())).toBe("STORE_FAILED");
+				const timers = vi.spyOn(clock, "setTimeout");
+				// The lease of what the first try took for alive is over.
+				await clock.advance(5000);
+				expect(timers).not.toHaveBeenCalled();
+				store.poisoned = null;
+				clock.stepBack(5000);
+				await runtime.start();
+				expect(await runtime.get("a")).toMatchObject({ status: "running" });
+				await clock.advance(1000);
+				expect(await runtime.get("a")).toMatchObject({
 					lastOutcome: "interrupted",
 				});
 				await runtime.close();
