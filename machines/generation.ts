@@ -216,9 +216,16 @@ export function droppedBy(
 				? `dropped by ${event.type}`
 				: event.type === "abort"
 					? `taken back by ${event.cause}${event.reason ? `: ${event.reason}` : ""}`
-					: `what it expected ended with generation ${facts.generation}`,
+					: `${whatEnded(facts, message)} ended with generation ${facts.generation}`,
 		),
 	);
+}
+
+/** For what of it a generation takes a message along that was to be kept. */
+function whatEnded(facts: SessionFacts, { messageId }: QueuedMessage): string {
+	return !facts.hidden && retryOf(facts, messageId)
+		? "its run, which was to be tried again,"
+		: "what it expected";
 }
 
 /** What an abort takes out of the line: all, the message that it names, or where it names none those of a run that was to be tried again. */

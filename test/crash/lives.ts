@@ -16,7 +16,7 @@ import { Witness } from "./witness.ts";
 /** The promises did not hold. The file stays where it is. */
 export class PromiseBroken extends Error {}
 
-/** How often what was said, over all lives of a file, and how often a life was ended where. */
+/** How often what was said over all lives of a file, and how many of them were killed. */
 export type Tally = Partial<Record<Said["said"] | "kills", number>>;
 
 const keys = Object.entries(families).flatMap(([family, count]) =>

@@ -1,6 +1,7 @@
 /**
  * The crash harness: lives of a loaded host on real files, each ended by kill -9, and the promises after each.
  * `npm run crash -- --kills N [--seed S]`: N kills (default 50), ten on a file; S is the seed of the first file (default: a new one).
+ * The same seed plays the same load and chooses the same deaths; where in its work a process then is, no seed says.
  */
 import { parseArgs } from "node:util";
 import { Progress } from "../../src/cli/progress.ts";

@@ -18,9 +18,6 @@ import {
 
 type Of<Kind extends Said["said"]> = Extract<Said, { said: Kind }>;
 
-/** How often something was said. */
-export type Counts = Record<Said["said"], number>;
-
 interface Session {
 	readonly facts: Omit<SessionFacts, "queue">;
 	readonly queue: readonly string[];
@@ -54,7 +51,7 @@ export class Witness {
 		return this.#heard[kind] ?? [];
 	}
 
-	/** Accepted, and not refused for what came before. */
+	/** Runs of the host that were admitted and have not been told to have ended. */
 	get leased(): readonly SaidRun[] {
 		const ended = new Set(this.all("ended").map(({ run }) => idOf(run)));
 		return this.all("admitted")
@@ -267,7 +264,9 @@ export class Witness {
 		for (const { run } of this.all("ended")) {
 			if (run.sessionKey !== sessionKey) continue;
 			const found = byId.get(idOf(run));
-			if (found?.outcome !== "completed")
+			// An end that comes after a stop settles the run as the stop says.
+			const wasStopped = found?.stop && found.outcome === "aborted";
+			if (found?.outcome !== "completed" && !wasStopped)
 				this.#wrong(
 					`${idOf(run)} of ${sessionKey} was ended, and has the outcome ${found?.outcome}`,
 				);

@@ -549,6 +549,15 @@ for (const [kind, makeStore] of storeKinds) {
 						const { host } = await inLine();
 						await host.runtime.send("k", "next", { messageId: "n" });
 						await host.runtime.reset("k");
+						// Not for what it expected: it expected nothing.
+						expect(host.feed).toContainEqual(
+							expect.objectContaining({
+								messageId: "m",
+								fate: "removed",
+								reason:
+									"its run, which was to be tried again, ended with generation 1",
+							}),
+						);
 						await finish(host);
 						expect(order(host)).toEqual(["a", "n"]);
 						expect(host.scripted.last.run.ticket).toMatchObject({
