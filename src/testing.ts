@@ -2,6 +2,17 @@
  * Owns what `turnkeeper/testing` exports: the proof of turnkeeper itself, for whoever wants to run it on a host, a store or an executor
  * of their own. What needs a test runner or another package loads it when it is called.
  */
+export { type ChartTransition, sessionTransitions } from "./testing/chart.ts";
+export {
+	type PathStep,
+	type SessionPath,
+	sessionPaths,
+} from "./testing/paths.ts";
+export type { AskedEffect, StimulusName } from "./testing/session-world.ts";
+export {
+	type UnreachableTransition,
+	unreachableTransitions,
+} from "./testing/unreachable.ts";
 export {
 	turns,
 	type VirtualClock,
