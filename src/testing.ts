@@ -8,6 +8,7 @@ export {
 	type SessionPath,
 	sessionPaths,
 } from "./testing/paths.ts";
+export { playPath, unplayedPaths } from "./testing/play-path.ts";
 export type { AskedEffect, StimulusName } from "./testing/session-world.ts";
 export {
 	type UnreachableTransition,
