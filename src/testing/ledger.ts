@@ -37,8 +37,8 @@ export class Ledger {
 		this.#last = facts;
 		for (const { type, params } of effects)
 			notes[type as keyof SessionEffects]?.(this, params as never);
-		// Its session counts what it used; its record is the engine's to mend.
-		if (event.type === "usage")
+		// What comes late is counted by its session; the record of its run is the engine's to mend.
+		if (event.type === "usage" || event.type === "delivered")
 			this.#runs = this.#runs.map((run) =>
 				run.outcome !== null && ownsRun(run, event.ticket)
 					? stepRun(run, event)

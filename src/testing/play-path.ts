@@ -96,6 +96,8 @@ class Player {
 	#runtime: Runtime | null = null;
 	#unsubscribe = () => {};
 	#feed: Feed[] = [];
+	/** What resets, deletes and aborts of this process will be told, of those that stopped something. */
+	#stops: unknown[] = [];
 	/** What the runtime reported, and no step of the path meant. */
 	#troubles: Error[] = [];
 	/** Steps that were not compared yet, since they were taken in one breath with the next. */
@@ -134,6 +136,7 @@ class Player {
 			const where = `${name}, step ${i + 1} of ${steps.length}: ${step.what}`;
 			try {
 				await this.#take(step, steps[i + 1], i);
+				if (i === steps.length - 1) await this.#compareStops(step);
 			} catch (error) {
 				throw Object.assign(error as Error, {
 					message: `${where}\n${(error as Error).message}`,
@@ -219,6 +222,7 @@ class Player {
 		const answer = acts[what](this, event as never);
 		if (what in wholly) await answer;
 		const outcome = await this.#outcome(answer);
+		if (isStop(step)) this.#stops.push(answer);
 		this.#ledger.note(step);
 		this.#uncompared.push(step);
 		if (isInOneBreath(step, next)) return;
@@ -250,23 +254,31 @@ class Player {
 		const reply = effects.find(({ type }) => type === "reply");
 		if (reply && !(step.what in ownAnswer))
 			compareAnswer(outcome, reply.params as Reply);
-		const row = facts.hidden ? null : rowOf(facts);
-		const { opened } = this.#store;
-		if (!this.#closing) {
-			same(await this.runtime.get(pathKey), row, "the row");
-			const loaded = await opened?.load(pathKey);
-			if (facts.version === 0) {
-				same(loaded ?? null, null, "the stored facts");
-				return;
-			}
-			ok(loaded, "nothing is stored");
-			const { queued: _, ...kept } = loaded.facts;
-			const stored = { ...kept, queue: loaded.queue };
-			same(stored, facts, "the stored facts");
-			same(stateOf(stored), state, "the state");
-			await this.#ledger.compare(opened as never, facts);
-		}
 		same(stateOf(facts), state, "the state of the facts");
+		// A runtime that has closed answers nothing; its store does.
+		if (!this.#closing) {
+			const row = facts.hidden ? null : rowOf(facts);
+			same(await this.runtime.get(pathKey), row, "the row");
+		}
+		await using reader = await this.#store.read();
+		const loaded = await reader.load(pathKey);
+		if (facts.version === 0) {
+			same(loaded, null, "what is stored");
+			return;
+		}
+		ok(loaded, "nothing is stored");
+		const { queued: _, ...kept } = loaded.facts;
+		const stored = { ...kept, queue: loaded.queue };
+		same(stored, facts, "what is stored");
+		same(stateOf(stored), state, "the state");
+		await this.#ledger.compare(reader, facts);
+	}
+
+	/** Whoever stopped something is told so when nothing of it is left. */
+	async #compareStops({ facts, state }: PathStep): Promise<void> {
+		if (facts.run || state === "resetting" || this.#closing) return;
+		for (const stop of this.#stops)
+			compareAnswer(await this.#outcome(stop), { result: "done" }, false);
 	}
 
 	/** Each version that readers may see, once, in order. */
@@ -381,6 +393,7 @@ class Player {
 		await this.#crashing.crash();
 		this.#admitted.clear();
 		this.#executing.clear();
+		this.#stops = [];
 		this.#clock = new VirtualClock(this.#step.event.at);
 		await this.#start(retries);
 	}
@@ -444,6 +457,13 @@ class Player {
 		seen?.resolve();
 		return patch;
 	}
+}
+
+function isStop({ event, effects }: PathStep): boolean {
+	if (!["reset", "delete", "abort"].includes(event.type)) return false;
+	if (event.type === "abort" && event.cause !== "abort") return false;
+	const reply = effects.find(({ type }) => type === "reply");
+	return (reply?.params as Reply | undefined)?.result === "done";
 }
 
 /** Of two events the second can only come while the first is decided and not stored yet. */
@@ -645,7 +665,11 @@ const codes: Partial<Record<Reply["result"], readonly string[]>> = {
 };
 
 /** Whether the caller was told what the machine replied. */
-function compareAnswer(outcome: Outcome, reply: Reply): void {
+function compareAnswer(
+	outcome: Outcome,
+	reply: Reply,
+	mayWait = ["done", "nothing", "moved"].includes(reply.result),
+): void {
 	if (outcome.is === "error") {
 		const { code } = outcome.error as { code?: string };
 		if (codes[reply.result]?.includes(code ?? "")) return;
@@ -653,10 +677,7 @@ function compareAnswer(outcome: Outcome, reply: Reply): void {
 	}
 	if (outcome.is === "pending") {
 		// It waits: for an answer, for a drain, for an effect, for what steers it.
-		ok(
-			["done", "nothing", "moved"].includes(reply.result),
-			`the caller waits, and should have been told ${reply.result}`,
-		);
+		ok(mayWait, `the caller waits, and should have been told ${reply.result}`);
 		return;
 	}
 	const value = outcome.value as Record<string, unknown> | undefined;
