@@ -9,6 +9,13 @@ export {
 	sessionPaths,
 } from "./testing/paths.ts";
 export { playPath, unplayedPaths } from "./testing/play-path.ts";
+export {
+	type RunPath,
+	type RunTransition,
+	runPaths,
+	runTransitions,
+	unreachableRunTransitions,
+} from "./testing/run-paths.ts";
 export type { AskedEffect, StimulusName } from "./testing/session-world.ts";
 export {
 	type UnreachableTransition,

@@ -3,7 +3,7 @@
  * Never runs anything but the bare machine; play-path.ts plays them on a runtime.
  */
 import type { SessionEvent } from "../../machines/events.ts";
-import type { SessionFacts } from "../../machines/facts.ts";
+import { isDraining, type SessionFacts } from "../../machines/facts.ts";
 import { openWaits, type RunFacts } from "../../machines/run.ts";
 import { loaded } from "./optional.ts";
 import {
@@ -33,7 +33,7 @@ export interface PathStep {
 
 /** A way through the session machine, from a key that nobody has used. */
 export interface SessionPath {
-	/** The transition that it was made for. */
+	/** The transition that it was made for; with the mode of the message, or the state of the run, where it was made for that too. */
 	readonly name: string;
 	/** Names of all transitions that it takes. */
 	readonly covers: readonly string[];
@@ -96,7 +96,7 @@ const chapters: readonly Chapter[] = [
 	},
 	{
 		// a line that cannot go on
-		depth: 6,
+		depth: 4,
 		what: [
 			...hosts,
 			"a message while others have all slots",
@@ -152,7 +152,7 @@ const chapters: readonly Chapter[] = [
 	},
 	{
 		// what a run owns
-		depth: 6,
+		depth: 4,
 		what: [
 			...basics,
 			"it waits for b",
@@ -165,16 +165,39 @@ const chapters: readonly Chapter[] = [
 			"it begins a delivery",
 			"the delivery is done",
 			"it moves on to another session id",
+			"it has used tokens",
+		],
+	},
+	{
+		// what a run of the host's owns
+		depth: 4,
+		what: [
+			...hosts,
+			"the host's run starts",
+			"it waits for a while",
+			"it waits for what was answered",
+			"a is answered",
+			"nobody answers for a while",
+			"it begins a delivery",
+			"the delivery is done",
+			"it moves on to another session id",
+			"it has used tokens",
+			"it appends",
 		],
 	},
 	{
 		// a lease
-		depth: 4,
-		what: [...hosts, "a run with a lease is admitted", "it lives"],
+		depth: 3,
+		what: [
+			...hosts,
+			"a run with a lease is admitted",
+			"the host's run starts",
+			"it lives",
+		],
 	},
 	{
 		// commands
-		depth: 5,
+		depth: 4,
 		what: [
 			...basics,
 			"a reset of another generation",
@@ -190,7 +213,7 @@ const chapters: readonly Chapter[] = [
 	{
 		// the host's own work on what ended
 		hasHook: true,
-		depth: 5,
+		depth: 3,
 		what: [
 			"a message",
 			"the run completes",
@@ -202,26 +225,48 @@ const chapters: readonly Chapter[] = [
 		],
 	},
 	{
-		// processes that die, and close
-		depth: 8,
+		// processes that die, and what was asked of them
+		depth: 7,
 		what: [
 			"a message",
 			"a message after which it shall be quiet",
 			"it waits for a",
 			"it waits for b",
+			"it waits for what was answered",
 			"a is answered",
 			"a is answered for the next attempt",
 			"something is answered that nobody asked",
-			"it waits for what was answered",
-			"it begins a delivery",
-			"the delivery is done",
 			"its process dies",
 			"its process dies and the run is to be tried again",
-			"its process closes",
-			"the grace period of the close is over",
+			"the line goes on",
 			"a run is admitted",
 			"the host's run fails",
+		],
+	},
+	{
+		// processes that die, and what they have done
+		depth: 8,
+		what: [
+			"a message",
+			"a message after which it shall be quiet",
+			"it begins a delivery",
+			"the delivery is done",
+			"its process dies and the run is to be tried again",
 			"the line goes on",
+			"it waits for b",
+		],
+	},
+	{
+		// processes that close
+		depth: 6,
+		what: [
+			"a message",
+			"it waits for a",
+			"a is answered",
+			"it begins a delivery",
+			"the delivery is done",
+			"its process closes",
+			"the grace period of the close is over",
 		],
 	},
 ];
@@ -348,7 +393,7 @@ async function find(): Promise<readonly SessionPath[]> {
 			const way = steps.slice(1).map(({ event }) => event.type as StimulusName);
 			for (const last of mayHappen(state, chapter)) {
 				const what = [...way, last];
-				for (const name of happen(state, stimuli[last]).takes) {
+				for (const name of goalsOf(state, happen(state, stimuli[last]))) {
 					const known = shortest.get(name);
 					if (known && known.what.length <= what.length) continue;
 					shortest.set(name, { hasHook, what });
@@ -357,6 +402,38 @@ async function find(): Promise<readonly SessionPath[]> {
 		}
 	}
 	return covering(shortest);
+}
+
+/** What a run asks for in its own name. */
+const ofRuns: readonly string[] = [
+	"alive",
+	"answer",
+	"append",
+	"deliver",
+	"delivered",
+	"rotate",
+	"unwait",
+	"usage",
+	"wait",
+];
+
+/** What deserves a path: each transition, for messages in each mode, for what a run asks in each state of the run. */
+function goalsOf({ facts }: World, { takes, event }: World): readonly string[] {
+	const [first, ...others] = takes;
+	if (first === undefined || event === null) return takes;
+	const { run } = facts;
+	const isOwn =
+		ofRuns.includes(event.type) &&
+		"ticket" in event &&
+		event.ticket?.runId === run?.runId;
+	const isBusy = run !== null || isDraining(facts);
+	const detail =
+		event.type === "message" && isBusy
+			? event.policy.mode
+			: run && isOwn
+				? `a run that is ${run.status}`
+				: null;
+	return detail === null ? takes : [first, `${first}, ${detail}`, ...others];
 }
 
 /** The longest first: what it takes on its way needs no path of its own. */
@@ -369,15 +446,18 @@ function covering(shortest: ReadonlyMap<string, Way>): readonly SessionPath[] {
 	for (const [name, way] of ways) {
 		if (covered.has(name)) continue;
 		const worlds = walk(way);
-		const covers = [...new Set(worlds.flatMap(({ takes }) => takes))];
-		if (!covers.includes(name))
+		const covers = new Set(worlds.flatMap(({ takes }) => takes));
+		const goals = worlds.flatMap((world, i) =>
+			goalsOf(worlds[i - 1] ?? firstWorld(way.hasHook), world),
+		);
+		if (!goals.includes(name))
 			throw new Error(
 				`no path takes ${name}: what is alike by shape does not go on alike`,
 			);
-		for (const one of covers) covered.add(one);
+		for (const one of goals) covered.add(one);
 		paths.push({
 			name,
-			covers,
+			covers: [...covers],
 			hasHook: way.hasHook,
 			steps: worlds.map((world, i) =>
 				stepOf(way.what[i] as StimulusName, world),

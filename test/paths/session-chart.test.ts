@@ -47,5 +47,10 @@ test("no two transitions have one name, and no two paths", () => {
 
 test("each path takes the transition that it is named for with its last event", () => {
 	for (const { name, steps } of paths)
-		expect(steps.at(-1)?.takes, name).toContain(name);
+		expect(
+			steps
+				.at(-1)
+				?.takes.some((one) => name === one || name.startsWith(`${one}, `)),
+			name,
+		).toBe(true);
 });
