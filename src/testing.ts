@@ -3,6 +3,7 @@
  * of their own. What needs a test runner or another package loads it when it is called.
  */
 
+export { type ChartTransition, sessionTransitions } from "./testing/chart.ts";
 export type { Bounds } from "./testing/explore/world.ts";
 export {
 	type Exploration,
@@ -12,6 +13,20 @@ export {
 	replayTrace,
 	type Violation,
 } from "./testing/explore.ts";
+export {
+	type PathStep,
+	type SessionPath,
+	sessionPaths,
+} from "./testing/paths.ts";
+export { playPath, unplayedPaths } from "./testing/play-path.ts";
+export {
+	type RunPath,
+	type RunTransition,
+	runPaths,
+	runTransitions,
+	unreachableRunTransitions,
+} from "./testing/run-paths.ts";
+export type { AskedEffect, StimulusName } from "./testing/session-world.ts";
 export type {
 	StoreMaker,
 	StorePlace,
@@ -20,6 +35,10 @@ export {
 	type StoreConformanceOptions,
 	storeConformance,
 } from "./testing/store-conformance.ts";
+export {
+	type UnreachableTransition,
+	unreachableTransitions,
+} from "./testing/unreachable.ts";
 export {
 	turns,
 	type VirtualClock,
