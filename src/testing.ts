@@ -39,6 +39,29 @@ export {
 	type UnreachableTransition,
 	unreachableTransitions,
 } from "./testing/unreachable.ts";
+export { type Race, race } from "./testing/race.ts";
+export type { RaceAnswer, RaceHost, RaceTrace } from "./testing/race-play.ts";
+export {
+	answer,
+	crash,
+	doubled,
+	fault,
+	foreign,
+	late,
+	later,
+	type RaceEvent,
+	type RaceMoment,
+	type RacePoint,
+	type RaceRun,
+	type RaceStep,
+} from "./testing/race-step.ts";
+export type {
+	Trace,
+	TraceData,
+	TraceLane,
+	TraceStep,
+	TraceTone,
+} from "./testing/trace.ts";
 export {
 	turns,
 	type VirtualClock,

@@ -4,6 +4,8 @@ import type { OpenStore, SessionStore } from "../store.ts";
 export class CrashingStore implements SessionStore {
 	readonly #inner: SessionStore;
 	#opened: { store: OpenStore; dead: boolean } | null = null;
+	/** Called as the owner dies. */
+	onCrash: (() => void) | null = null;
 
 	constructor(inner: SessionStore) {
 		this.#inner = inner;
@@ -35,6 +37,7 @@ export class CrashingStore implements SessionStore {
 		const opened = this.#opened;
 		if (!opened || opened.dead) throw new Error("nobody to crash");
 		opened.dead = true;
+		this.onCrash?.();
 		await opened.store[Symbol.asyncDispose]();
 	}
 }

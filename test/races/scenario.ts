@@ -4,11 +4,16 @@
  */
 import type { SessionRow, SessionStore } from "turnkeeper";
 import { rowOf, type SessionFacts } from "turnkeeper/machines";
-import { describe, expect } from "vitest";
+import { afterEach, beforeEach, describe, expect } from "vitest";
 import type { AnyActorRef } from "xstate";
-import type { Host } from "../support/host.ts";
-import { type ScriptedHost, startScripted } from "../support/scripted-host.ts";
+import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { Recorder } from "../../src/testing/recorder.ts";
+import type { Trace } from "../../src/testing/trace.ts";
+import { VirtualClock } from "../../src/testing/virtual-clock.ts";
+import { type Host, Scripted, startHost } from "../support/host.ts";
+import type { ScriptedHost, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
+import { idOf, keepDrawing } from "./drawings.ts";
 
 type Options = Parameters<typeof startScripted>[1];
 
@@ -24,14 +29,40 @@ export interface Stage {
 	start(options?: Options): Promise<WatchedHost>;
 }
 
-/** The scenarios of one category, on each kind of store. */
+/** Who records, by the store that it stands before; in order of their first host in this test. */
+const recorders = new Map<SessionStore, Recorder>();
+
+/** The scenarios of one category, on each kind of store. Each leaves a trace that can be drawn. */
 export function scenarios(
 	category: string,
 	define: (stage: Stage) => void,
 ): void {
 	for (const [kind, makeStore] of storeKinds)
-		describe(`${category}, on ${kind}`, () =>
-			define({ makeStore, start: (options) => watch(makeStore(), options) }));
+		describe(`${category}, on ${kind}`, () => {
+			beforeEach(() => recorders.clear());
+			afterEach(({ task }) => {
+				if (idOf(task.name) === null) return;
+				const traces = [...recorders.values()].map(({ trace }) => trace);
+				expectDrawn(traces);
+				if (kind === "memory") keepDrawing(task.file.name, task.name, traces);
+			});
+			define({ makeStore, start: (options) => watch(makeStore(), options) });
+		});
+}
+
+/** Whatever a scenario does is seen by the one who draws it. */
+function expectDrawn(traces: readonly Trace[]): void {
+	expect(traces.length, "traces").toBeGreaterThan(0);
+	const most = traces.toSorted((a, b) => b.steps.length - a.steps.length)[0];
+	expect(most?.steps.length, "steps of its trace").toBeGreaterThan(2);
+	for (const trace of traces.slice(0, 2)) {
+		const svg = trace.svg();
+		expect(svg).toMatch(/^<svg .*<\/svg>$/s);
+		expect(svg).not.toMatch(/NaN|undefined|\[object/);
+		expect(trace.text().split("\n")).toHaveLength(
+			trace.lanes.length + trace.steps.length,
+		);
+	}
 }
 
 /** A host on a store that a scenario has wrapped, or that another host has left. */
@@ -39,7 +70,25 @@ export async function watch(
 	store: SessionStore,
 	options?: Options,
 ): Promise<WatchedHost> {
-	const host = await startScripted(store, options);
+	const recorder = recorders.get(store) ?? new Recorder();
+	recorders.set(store, recorder);
+	if (store instanceof CrashingStore) store.onCrash = () => recorder.died();
+	const scripted = new Scripted();
+	const clock = options?.clock ?? new VirtualClock();
+	const execute =
+		options && "execute" in options ? options.execute : scripted.execute;
+	recorder.begins(clock);
+	const looked = await startHost(
+		store,
+		{
+			...options,
+			...(execute ? { execute: recorder.execute(execute) } : {}),
+			clock,
+			store: recorder.store(store),
+		},
+		(runtime) => recorder.runtime(runtime),
+	);
+	const host = { ...looked, scripted };
 	const seen = new Map<string, SessionFacts>();
 	host.runtime.inspect((event) => {
 		if (event.type !== "@xstate.snapshot") return;

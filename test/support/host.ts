@@ -21,9 +21,11 @@ export interface Host {
 	feedRow(sessionKey: string): SessionRow | null | undefined;
 }
 
+/** `lookAt` gets the runtime before it starts; what it gives back is what the test calls. */
 export async function startHost(
 	store: SessionStore,
 	options: Partial<RuntimeOptions<JsonValue, unknown, JsonValue>> = {},
+	lookAt: (runtime: Host["runtime"]) => Host["runtime"] = (runtime) => runtime,
 ): Promise<Host> {
 	const clock =
 		options.clock instanceof VirtualClock ? options.clock : new VirtualClock();
@@ -35,6 +37,7 @@ export async function startHost(
 	});
 	const feed: RuntimeEvent[] = [];
 	runtime.subscribe((event) => feed.push(event));
+	const looked = lookAt(runtime);
 	onTestFinished(async () => {
 		let closed = false;
 		const closing = runtime.close({ graceMs: 0 }).finally(() => {
@@ -46,7 +49,7 @@ export async function startHost(
 	});
 	await runtime.start();
 	return {
-		runtime,
+		runtime: looked,
 		clock,
 		store,
 		feed,
