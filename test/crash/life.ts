@@ -20,7 +20,7 @@ export interface Lived {
 }
 
 /** So long may a life that is left alone take, in ms, before it counts as one that never settles. */
-const patience = 30_000;
+const patience = 60_000;
 
 /** Lives a life to its end. `death` null: until the host ends by itself. */
 export async function liveOnce(

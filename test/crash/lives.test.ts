@@ -10,5 +10,5 @@ test.each(seedsOf(1))(
 		expect(kills).toBe(4);
 		expect(accepted).toBeGreaterThan(0);
 	},
-	120_000,
+	240_000,
 );

@@ -8,5 +8,5 @@ await storeConformance("a memory store", () => memoryStore(), { plans: 1 });
 await storeConformance("a SQLite store", makeStore, {
 	module: new URL("./sqlite-place.ts", import.meta.url),
 	spoil,
-	plans: 100,
+	plans: 60,
 });
