@@ -31,7 +31,8 @@ import {
 	type StimulusName,
 	waitMs,
 } from "./session-world.ts";
-import { turns, VirtualClock } from "./virtual-clock.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+import { WatchedStore } from "./watched-store.ts";
 
 type Runtime = EmbeddedRuntime<JsonValue, JsonValue, JsonValue>;
 type EventOf<Type extends SessionEvent["type"]> = Extract<
@@ -90,6 +91,7 @@ type Outcome =
 class Player {
 	readonly #path: SessionPath;
 	readonly #crashing: CrashingStore;
+	readonly #watched: WatchedStore;
 	readonly #store: FaultyStore;
 	readonly #ledger = new Ledger();
 	#clock: VirtualClock;
@@ -119,7 +121,8 @@ class Player {
 	constructor(path: SessionPath, store: SessionStore) {
 		this.#path = path;
 		this.#crashing = new CrashingStore(store);
-		this.#store = new FaultyStore(this.#crashing);
+		this.#watched = new WatchedStore(this.#crashing);
+		this.#store = new FaultyStore(this.#watched);
 		this.#store.beforeCommit = () => this.#gate?.promise;
 		const [first] = path.steps as [PathStep];
 		this.#step = first;
@@ -219,6 +222,7 @@ class Player {
 		const { what, event } = step;
 		if (!(what in ownTime))
 			await this.#clock.advance(event.at - this.#clock.now());
+		await this.#watched.rest();
 		const answer = acts[what](this, event as never);
 		if (what in wholly) await answer;
 		const outcome = await this.#outcome(answer);
@@ -228,7 +232,7 @@ class Player {
 		if (isInOneBreath(step, next)) return;
 		this.#gate?.resolve();
 		this.#gate = null;
-		await turns();
+		await this.#watched.rest();
 		await this.#compare(outcome);
 	}
 
@@ -239,7 +243,7 @@ class Player {
 		);
 		return Promise.race([
 			settled,
-			turns().then((): Outcome => ({ is: "pending" })),
+			this.#watched.rest().then((): Outcome => ({ is: "pending" })),
 		]);
 	}
 
@@ -383,7 +387,7 @@ class Player {
 	async freeSlots(): Promise<void> {
 		for (const { end } of this.#others.splice(0)) {
 			end(null);
-			await turns();
+			await this.#watched.rest();
 		}
 	}
 
@@ -412,7 +416,7 @@ class Player {
 			() => ok(false, "the abort was stored"),
 			() => {},
 		);
-		await turns();
+		await this.#watched.rest();
 		this.#store.poisoned = null;
 		this.#troubles = [];
 		await this.#clock.advance(event.at - this.#clock.now());
@@ -444,7 +448,7 @@ class Player {
 		this.#schema = Promise.withResolvers();
 		const patch = this.runtime.patch(pathKey, { title: "late" });
 		patch.catch(() => {});
-		await turns();
+		await this.#watched.rest();
 		this.#latePatch = patch;
 	}
 
