@@ -29,6 +29,8 @@ export class Ledger {
 	#generations = new Map<number, SessionEffects["keepGeneration"]>();
 	#messages = new Map<string, MessageFate>();
 	#entries: readonly StoredEntry[] = [];
+	/** Reports that were not applied, as their verdicts say why. */
+	#refusals: readonly string[] = [];
 
 	/** What a step brings. */
 	note({ event, facts, effects }: PathStep): void {
@@ -44,6 +46,11 @@ export class Ledger {
 					? stepRun(run, event)
 					: run,
 			);
+	}
+
+	reply(reply: SessionEffects["reply"]): void {
+		if (reply.result === "verdict" && reply.verdict !== "applied")
+			this.#refusals = [`${reply.verdict}: ${reply.reason}`, ...this.#refusals];
 	}
 
 	keepRuns(runs: SessionEffects["keepRuns"]): void {
@@ -79,6 +86,7 @@ export class Ledger {
 	}
 
 	purge({ before }: SessionEffects["purge"]): void {
+		this.#refusals = [];
 		this.#runs = this.#runs.filter(({ generation }) => generation >= before);
 		this.#entries = this.#entries.filter(
 			({ generation }) => generation >= before,
@@ -123,6 +131,12 @@ export class Ledger {
 				.map(({ hidden: _, attempt: __, ...entry }) => entry),
 			"the transcript",
 		);
+		const refusals = await store.refusals({ sessionKey, limit: 1000 });
+		same(
+			refusals.items.map(({ verdict, reason }) => `${verdict}: ${reason}`),
+			this.#refusals,
+			"what is kept of refused reports",
+		);
 	}
 }
 
@@ -132,6 +146,7 @@ const notes: {
 		params: SessionEffects[Type],
 	) => void;
 } = {
+	reply: (ledger, reply) => ledger.reply(reply),
 	startRun: (ledger, { run, messages }) =>
 		ledger.keepMessages(
 			messages.map((message) => ({

@@ -373,7 +373,7 @@ let found: Promise<readonly SessionPath[]> | null = null;
  * Short paths from an unused key that together take every transition of the session chart that can be taken (`sessionTransitions`,
  * `unreachableTransitions`). Found once a process with @xstate/graph, the same each time; plain data, times and ids included.
  *
- * @throws Error if @xstate/graph is not installed
+ * @throws INVALID_ARGUMENT if @xstate/graph is not installed
  * @example
  * for (const path of await sessionPaths())
  *   test(path.name, () => playPath(path, myStore())); // the real runtime, on a store of your own

@@ -11,7 +11,6 @@ import type { RunTicket } from "../../machines/ticket.ts";
 import { createSessionRuntime } from "../embedded.ts";
 import type {
 	AdmittedRun,
-	EmbeddedRuntime,
 	ManagedRun,
 	Run,
 	RuntimeEvent,
@@ -21,6 +20,14 @@ import type { SessionStore } from "../store.ts";
 import { CrashingStore } from "./crashing-store.ts";
 import { FaultyStore } from "./faulty-store.ts";
 import { Ledger } from "./ledger.ts";
+import {
+	acts,
+	type EventOf,
+	type Executing,
+	expectOf,
+	type Host,
+	type Runtime,
+} from "./path-acts.ts";
 import type { PathStep, SessionPath } from "./paths.ts";
 import { same } from "./same.ts";
 import {
@@ -29,15 +36,10 @@ import {
 	pathKey,
 	retryBounds,
 	type StimulusName,
-	waitMs,
 } from "./session-world.ts";
-import { turns, VirtualClock } from "./virtual-clock.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+import { WatchedStore } from "./watched-store.ts";
 
-type Runtime = EmbeddedRuntime<JsonValue, JsonValue, JsonValue>;
-type EventOf<Type extends SessionEvent["type"]> = Extract<
-	SessionEvent,
-	{ type: Type }
->;
 type Feed = Extract<RuntimeEvent, { type: "row" | "deleted" }>;
 
 /** Transitions of which the last event is one that the engine does not send, with the reason. Their paths are played up to there. */
@@ -74,22 +76,16 @@ export async function playPath(
 	}
 }
 
-/** A run that the runtime executes, until the path says how it ends. */
-interface Executing {
-	readonly run: ManagedRun<JsonValue>;
-	readonly end: (output: JsonValue) => void;
-	readonly fail: (error: Error) => void;
-}
-
 /** What a call came to. */
 type Outcome =
 	| { readonly is: "pending" }
 	| { readonly is: "value"; readonly value: unknown }
 	| { readonly is: "error"; readonly error: unknown };
 
-class Player {
+class Player implements Host {
 	readonly #path: SessionPath;
 	readonly #crashing: CrashingStore;
+	readonly #watched: WatchedStore;
 	readonly #store: FaultyStore;
 	readonly #ledger = new Ledger();
 	#clock: VirtualClock;
@@ -100,8 +96,6 @@ class Player {
 	#stops: unknown[] = [];
 	/** What the runtime reported, and no step of the path meant. */
 	#troubles: Error[] = [];
-	/** Steps that were not compared yet, since they were taken in one breath with the next. */
-	#uncompared: PathStep[] = [];
 	#step: PathStep;
 	#admitted = new Map<string, AdmittedRun>();
 	#executing = new Map<string, Executing>();
@@ -116,10 +110,15 @@ class Player {
 	#latePatch: Promise<unknown> | null = null;
 	#schema: PromiseWithResolvers<void> | null = null;
 
+	/** Other sessions are about to take the slots. */
+	#isBusyElsewhere = false;
+	#spare = 0;
+
 	constructor(path: SessionPath, store: SessionStore) {
 		this.#path = path;
 		this.#crashing = new CrashingStore(store);
-		this.#store = new FaultyStore(this.#crashing);
+		this.#watched = new WatchedStore(this.#crashing);
+		this.#store = new FaultyStore(this.#watched);
 		this.#store.beforeCommit = () => this.#gate?.promise;
 		const [first] = path.steps as [PathStep];
 		this.#step = first;
@@ -219,17 +218,17 @@ class Player {
 		const { what, event } = step;
 		if (!(what in ownTime))
 			await this.#clock.advance(event.at - this.#clock.now());
+		await this.#watched.rest();
 		const answer = acts[what](this, event as never);
 		if (what in wholly) await answer;
 		const outcome = await this.#outcome(answer);
 		if (isStop(step)) this.#stops.push(answer);
 		this.#ledger.note(step);
-		this.#uncompared.push(step);
 		if (isInOneBreath(step, next)) return;
 		this.#gate?.resolve();
 		this.#gate = null;
-		await turns();
-		await this.#compare(outcome);
+		await this.#watched.rest();
+		await this.#compare(step, outcome);
 	}
 
 	async #outcome(answer: unknown): Promise<Outcome> {
@@ -239,14 +238,13 @@ class Player {
 		);
 		return Promise.race([
 			settled,
-			turns().then((): Outcome => ({ is: "pending" })),
+			this.#watched.rest().then((): Outcome => ({ is: "pending" })),
 		]);
 	}
 
 	// ── what is compared
 
-	async #compare(outcome: Outcome): Promise<void> {
-		const step = this.#uncompared.at(-1) as PathStep;
+	async #compare(step: PathStep, outcome: Outcome): Promise<void> {
 		const { facts, state, effects } = step;
 		const [trouble] = this.#troubles;
 		if (trouble) throw trouble;
@@ -297,7 +295,6 @@ class Player {
 			const { sessionKey, generation, version } = event;
 			return { sessionKey, generation, version };
 		});
-		this.#uncompared = this.#uncompared.slice(-1);
 		same(told, shown, "the feed");
 	}
 
@@ -311,9 +308,6 @@ class Player {
 		else this.#others.push(executing);
 		return promise;
 	}
-
-	#spare = 0;
-	#isBusyElsewhere = false;
 
 	#runId(): string {
 		const { event } = this.#step;
@@ -383,7 +377,7 @@ class Player {
 	async freeSlots(): Promise<void> {
 		for (const { end } of this.#others.splice(0)) {
 			end(null);
-			await turns();
+			await this.#watched.rest();
 		}
 	}
 
@@ -412,7 +406,7 @@ class Player {
 			() => ok(false, "the abort was stored"),
 			() => {},
 		);
-		await turns();
+		await this.#watched.rest();
 		this.#store.poisoned = null;
 		this.#troubles = [];
 		await this.#clock.advance(event.at - this.#clock.now());
@@ -444,7 +438,7 @@ class Player {
 		this.#schema = Promise.withResolvers();
 		const patch = this.runtime.patch(pathKey, { title: "late" });
 		patch.catch(() => {});
-		await turns();
+		await this.#watched.rest();
 		this.#latePatch = patch;
 	}
 
@@ -497,162 +491,6 @@ const ownAnswer: Partial<Record<StimulusName, true>> = {
 	"its process closes": true,
 	"a stopped run takes what steers it": true,
 	"the line goes on": true,
-};
-
-type Act = (player: Player, event: never) => unknown;
-
-const send = (player: Player, event: EventOf<"message">) => player.send(event);
-const admit = (player: Player, event: EventOf<"admit">) => player.admit(event);
-const report = ({ runtime }: Player, { report }: EventOf<"report">) =>
-	runtime.report(report);
-const completes = (player: Player, { ticket }: EventOf<"settled">) =>
-	player.executing(ticket).end(null);
-const waits = (player: Player, { ticket, name }: EventOf<"wait">) =>
-	player.run(ticket).waitFor(name);
-const answers = (
-	{ runtime }: Player,
-	{ ticket, name, value }: EventOf<"answer">,
-) => runtime.resume({ ...ticket, sessionKey: pathKey }, name, value);
-const uses = (
-	player: Player,
-	{ ticket, inputTokens, outputTokens }: EventOf<"usage">,
-) => player.run(ticket).usage({ inputTokens, outputTokens });
-const pulls = (player: Player, { ticket }: EventOf<"pull">) =>
-	player.executing(ticket).run.steering[Symbol.asyncIterator]().next();
-const rotates = (player: Player, { ticket }: EventOf<"rotate">) =>
-	player.run(ticket).rotate();
-const appends = (player: Player, { ticket, entry }: EventOf<"append">) =>
-	player.run(ticket).append(entry);
-const delivers = (player: Player, event: EventOf<"deliver">) =>
-	player.deliver(event);
-const resets = ({ runtime }: Player, event: EventOf<"reset">) =>
-	runtime.reset(pathKey, expectOf(event));
-const deletes = ({ runtime }: Player, event: EventOf<"delete">) =>
-	runtime.delete(pathKey, {
-		queued: event.queued,
-		purge: event.purge,
-		...expectOf(event),
-	});
-const aborts = ({ runtime }: Player, event: EventOf<"abort">) =>
-	runtime.abort(pathKey, { queued: event.queued, ...expectOf(event) });
-const edits = (
-	{ runtime }: Player,
-	{ messageId, input, before }: EventOf<"edit">,
-) =>
-	runtime.queue.update(pathKey, messageId, {
-		...(input === undefined ? {} : { input }),
-		...(before === undefined ? {} : { before }),
-	});
-const removes = ({ runtime }: Player, { messageId }: EventOf<"remove">) =>
-	runtime.queue.remove(pathKey, messageId);
-const patches = ({ runtime }: Player, event: EventOf<"patch">) =>
-	runtime.patch(pathKey, event.patch, expectOf(event));
-/** A timer of the engine's, which has fired. */
-const time = () => {};
-
-/** How a host, its executor or its machine causes what happens. */
-const acts: Readonly<Record<StimulusName, Act>> = {
-	"a message": send,
-	"a message after which it shall be quiet": send,
-	"a message while others have all slots": (
-		player: Player,
-		event: EventOf<"message">,
-	) => player.sendInVain(event),
-	"a message that overlaps nothing": send,
-	"a message for a full line": send,
-	"the latest message": send,
-	"a message to collect": send,
-	"a message that steers": send,
-	"a message that interrupts": send,
-	"a message that rolls back": send,
-	"a message for another generation": send,
-	"the line goes on": (player: Player) => player.freeSlots(),
-	"a waiting message is edited": edits,
-	"a waiting message is put before one that does not wait": edits,
-	"a message that does not wait is edited": edits,
-	"a waiting message is removed": removes,
-	"a message that does not wait is removed": removes,
-	"a run is admitted": admit,
-	"a run with a lease is admitted": admit,
-	"a run is admitted to another generation": admit,
-	"the live run is admitted again": admit,
-	"a run is reserved": admit,
-	"a reserved run is reserved again": admit,
-	"a reserved run is given up": aborts,
-	"the host's run starts": report,
-	"the host's run makes progress": report,
-	"the host's run ends": report,
-	"the host's run fails": report,
-	"a reserved run starts": report,
-	"a reserved run makes progress": report,
-	"a reserved run ends": report,
-	"a reserved run fails": report,
-	"a draining run starts": report,
-	"a draining run makes progress": report,
-	"a draining run ends": report,
-	"a managed run is reported": report,
-	"the run completes": completes,
-	"the run fails": (player: Player, { ticket }: EventOf<"settled">) =>
-		player.executing(ticket).fail(new Error("it broke")),
-	"a draining run completes": completes,
-	"the grace period is over": time,
-	"the grace period of a stop that could not be stored is over": (
-		player: Player,
-		event: EventOf<"overdue">,
-	) => player.abortUnstored(event),
-	"its process dies": (player: Player) => player.die(false),
-	"its process dies and the run is to be tried again": (player: Player) =>
-		player.die(true),
-	"its process closes": (player: Player) => player.close(),
-	"the grace period of the close is over": time,
-	"it waits for a": waits,
-	"it waits for b": waits,
-	"it waits for a while": (player: Player, { ticket, name }: EventOf<"wait">) =>
-		player.run(ticket).waitFor(name, { timeoutMs: waitMs }),
-	"it waits for what was answered": waits,
-	"a is answered": answers,
-	"b is answered": answers,
-	"a is answered for the next attempt": answers,
-	"something is answered that nobody asked": answers,
-	"something is answered that no run here asked": answers,
-	"nobody answers for a while": time,
-	"it begins a delivery": delivers,
-	"the delivery is done": (player: Player, event: EventOf<"delivered">) =>
-		player.delivered(event),
-	"it takes what steers it": pulls,
-	"it appends": appends,
-	"it moves on to another session id": rotates,
-	"it lives": (player: Player, { ticket }: EventOf<"alive">) =>
-		player.run(ticket).progress(1),
-	"it has used tokens": uses,
-	"a reserved run has used tokens": uses,
-	"a draining run has used tokens": uses,
-	"a run that settled has used tokens": uses,
-	"a settled run moves on to another session id": rotates,
-	"a settled run appends": appends,
-	"a settled run waits": waits,
-	"a settled run begins a delivery": delivers,
-	"a stopped run takes what steers it": pulls,
-	"a reset": resets,
-	"a reset of another generation": resets,
-	"a delete": deletes,
-	"a delete that keeps the line": deletes,
-	"a delete that erases": deletes,
-	"a delete of another generation": deletes,
-	"the host has done its work on what ended": (
-		player: Player,
-		{ generation }: EventOf<"closed">,
-	) => player.workDone(generation),
-	"an abort": aborts,
-	"an abort of a waiting message": aborts,
-	"an abort of another generation": aborts,
-	"an abort that drops the line": aborts,
-	"a patch": patches,
-	"a patch for another generation": patches,
-	"a patch whose fields have changed since": (player: Player) =>
-		player.patchMoves(),
-	"an import": ({ runtime }: Player, { sessionId }: EventOf<"import">) =>
-		runtime.import([{ sessionKey: pathKey, sessionId }]),
 };
 
 // ── answers
@@ -742,10 +580,6 @@ function standard(validate: (value: unknown) => unknown): {
 
 function nameOfRun({ runId, attempt }: Pick<RunTicket, "runId" | "attempt">) {
 	return `${runId}.${attempt}`;
-}
-
-function expectOf(event: SessionEvent) {
-	return "expect" in event && event.expect ? { expect: event.expect } : {};
 }
 
 function policyOf(event: SessionEvent): Overlap {

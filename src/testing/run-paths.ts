@@ -266,7 +266,7 @@ interface Graph {
 /**
  * Short paths that together take every step of a run that can be taken (`runTransitions`, `unreachableRunTransitions`). Plain data.
  *
- * @throws Error if @xstate/graph is not installed
+ * @throws INVALID_ARGUMENT if @xstate/graph is not installed
  * @example
  * for (const { begins, steps } of await runPaths())
  *   steps.reduce((run, { event }) => stepRun(run, event), begins);
