@@ -6,6 +6,11 @@ export interface Clock {
 	now(): number;
 	setTimeout(f: () => void, ms: number): unknown;
 	clearTimeout(id: unknown): void;
+	/**
+	 * As Node's own, which it is unless given: soon, behind what is under way. What is decided until then is written in one commit. A test
+	 * that brings it decides when.
+	 */
+	setImmediate?(f: () => void): unknown;
 }
 
 /** Longest delay that Node's timers take; a longer one would fire at once. */

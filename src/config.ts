@@ -279,6 +279,7 @@ export function configOf<Input, Output, Meta>(
 			"now",
 			"setTimeout",
 			"clearTimeout",
+			...(options.clock?.setImmediate === undefined ? [] : ["setImmediate"]),
 		]),
 		logger,
 		runId: () =>
