@@ -4,6 +4,7 @@
  * what it has come to hold.
  */
 import type { SessionFacts } from "../../machines/facts.ts";
+import { TurnkeeperError } from "../errors.ts";
 import {
 	type Batch,
 	type LoadedSession,
@@ -50,11 +51,7 @@ export class SimulatedStore implements SessionStore {
 	failures = 0;
 	commits = 0;
 
-	constructor(
-		inner: SessionStore,
-		time: SimulatedTime,
-		watcher: StoreWatcher,
-	) {
+	constructor(inner: SessionStore, time: SimulatedTime, watcher: StoreWatcher) {
 		this.#inner = inner;
 		this.#time = time;
 		this.#watcher = watcher;
@@ -81,9 +78,7 @@ export class SimulatedStore implements SessionStore {
 				if (name === "commit")
 					return (batch: Batch) => this.#commit(life, target, batch);
 				return (...args: unknown[]) =>
-					this.#read(life, String(name), args, () =>
-						value.apply(target, args),
-					);
+					this.#read(life, String(name), args, () => value.apply(target, args));
 			},
 		});
 	}
@@ -178,7 +173,11 @@ export class SimulatedStore implements SessionStore {
 		const { facts, queue } = (await this.#time.outside(
 			store.load(key),
 		)) as LoadedSession;
-		const { generation, version, entries }: Pick<SessionFacts, "generation" | "version" | "entries"> = facts;
+		const {
+			generation,
+			version,
+			entries,
+		}: Pick<SessionFacts, "generation" | "version" | "entries"> = facts;
 		const row = { sessionKey: key, generation, version, entries };
 		throw new UnreadableSession(
 			{ ...row, raw: "{", queue, lost: [] },
@@ -201,7 +200,7 @@ export class SimulatedStore implements SessionStore {
 
 	#failure(why: string): Error {
 		this.failures += 1;
-		return new Error(why);
+		return new TurnkeeperError("STORE_FAILED", why);
 	}
 
 	#deathNow(): Death["moment"] | null {

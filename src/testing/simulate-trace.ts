@@ -7,8 +7,8 @@ import type { RunTicket } from "../../machines/ticket.ts";
 import { errorText, TurnkeeperError } from "../errors.ts";
 import type { RuntimeEvent } from "../runtime.ts";
 
-/** `>` what is done, `<` what is answered, `~` what the feed says, `*` what runs and the store do. */
-type Mark = ">" | "<" | "~" | "*";
+/** `>` what is done, `<` what is answered, `~` what the feed says, `*` what runs and the store do, `!` what must not be. */
+export type Mark = ">" | "<" | "~" | "*" | "!";
 
 interface Line {
 	readonly step: number;
@@ -23,6 +23,7 @@ const rising = /0[0-9a-z]{8}-[0-9a-z]{7}-[0-9a-f]{12}/g;
 export class Trace {
 	#lines: Line[] = [];
 	#began: number;
+	#isOver = false;
 	step = 0;
 
 	constructor(began: number) {
@@ -30,7 +31,13 @@ export class Trace {
 	}
 
 	add(at: number, mark: Mark, say: () => string): void {
+		if (this.#isOver) return;
 		this.#lines.push({ step: this.step, at: at - this.#began, mark, say });
+	}
+
+	/** What comes after this is not part of it. */
+	end(): void {
+		this.#isOver = true;
 	}
 
 	/** All of it, or its last lines. */

@@ -94,7 +94,15 @@ export class Witness {
 	readonly #healed = new Set<string>();
 	/** Messages that executors looked at, with the run that did. */
 	readonly #seen = new Map<string, string>();
-	readonly #inputs = new Map<string, string>();
+	readonly #erased = new Set<string>();
+	/** Messages of which the caller was told that nothing holds. */
+	readonly #failed = new Set<string>();
+	/** What a message may have been sent with: one that was refused may come again with something else. */
+	readonly #inputs = new Map<string, Set<string>>();
+	readonly #sending = new Map<string, number>();
+	readonly #sentTwice = new Set<string>();
+	/** Runs that have waited once: they come back for their slot. */
+	readonly #waited = new Set<string>();
 	readonly #edited = new Set<string>();
 	/** What deliveries came to, by idempotency key. */
 	readonly #delivered = new Map<string, string>();
@@ -108,9 +116,18 @@ export class Witness {
 	#life: Life = newLife(0);
 	#mostRuns: number | null = null;
 
+	readonly #broken: (violation: Violation) => void;
+
+	/** Tells at once when a promise is broken. */
+	constructor(broken: (violation: Violation) => void) {
+		this.#broken = broken;
+	}
+
 	/** A promise is broken; the first one counts. */
 	break(promise: PromiseName, text: string): void {
-		this.violation ??= { promise, text };
+		if (this.violation) return;
+		this.violation = { promise, text };
+		this.#broken(this.violation);
 	}
 
 	// ── lives
@@ -158,8 +175,10 @@ export class Witness {
 					message.fate !== "queued" &&
 					message.acceptedAt < rule.acceptedBefore
 				)
-					this.#messages.delete(id);
+					this.#forget(id);
 		if (rule.of === "refusals") this.#erasesRefusals = true;
+		if (rule.of === "generations" && "sessionKey" in rule)
+			this.#forgetRuns(rule.sessionKey, rule.before);
 	}
 
 	#write(write: SessionWrite): void {
@@ -214,12 +233,8 @@ export class Witness {
 				"reset",
 				`session ${key} went from generation ${before.generation} back to ${after.generation}`,
 			);
-		const now = new Set(
-			[...unsettledOf(after), ...after.reservations, ...after.retries].map(
-				runIdOf,
-			),
-		);
-		for (const run of [...unsettledOf(before), ...before.reservations]) {
+		const now = new Set([...unsettledOf(after), ...after.retries].map(runIdOf));
+		for (const run of unsettledOf(before)) {
 			const id = runIdOf(run);
 			if (now.has(id) || written.has(id)) continue;
 			if (wasLost) this.#orphans.add(id);
@@ -306,14 +321,18 @@ export class Witness {
 				);
 		}
 		this.#messages.set(id, message);
-		if (message.kind === "message") this.#everAccepted.add(id);
+		if (message.kind !== "message") return;
+		if (this.#failed.has(id)) this.#holds(id);
+		this.#everAccepted.add(id);
 	}
 
 	#file(run: RunFacts): void {
 		const id = runIdOf(run);
 		const known = this.#runs.get(id);
 		if (known === run) return;
-		if (!known) {
+		const isAnother =
+			known?.generation !== run.generation && this.#erased.delete(id);
+		if (!known || isAnother) {
 			this.#born.set(id, this.#life.number);
 			const name = `${run.sessionKey}/${run.runId}`;
 			const attempts = this.#attempts.get(name) ?? 0;
@@ -351,6 +370,7 @@ export class Witness {
 						`delivery ${name} of run ${id} was done by attempt ${attempt}, and is not any more`,
 					);
 		}
+		if (run.waits.length > 0 || run.answers.length > 0) this.#waited.add(id);
 		this.#runs.set(id, run);
 	}
 
@@ -392,8 +412,25 @@ export class Witness {
 				message.generation < before &&
 				message.fate !== "queued"
 			)
-				this.#messages.delete(id);
+				this.#forget(id);
+		this.#forgetRuns(key, before);
 		this.#erasesRefusals = true;
+	}
+
+	/** Their records were erased: who uses a run id again may begin with the first attempt. */
+	#forgetRuns(key: string, before: number): void {
+		for (const [id, run] of this.#runs)
+			if (run.sessionKey === key && run.generation < before) {
+				this.#erased.add(id);
+				this.#attempts.delete(`${key}/${run.runId}`);
+			}
+	}
+
+	/** Its id was erased: who sends it again sends a new message. */
+	#forget(id: string): void {
+		this.#messages.delete(id);
+		this.#seen.delete(id);
+		this.#erased.add(id);
 	}
 
 	// ── the feed
@@ -510,7 +547,21 @@ export class Witness {
 
 	/** A message is about to be sent. */
 	sent(key: string, messageId: string, input: JsonValue): void {
-		this.#inputs.set(`${key}/${messageId}`, JSON.stringify(input));
+		const id = `${key}/${messageId}`;
+		const known = this.#inputs.get(id) ?? new Set();
+		this.#inputs.set(id, known.add(JSON.stringify(input)));
+		this.#failed.delete(id);
+		const sending = (this.#sending.get(id) ?? 0) + 1;
+		this.#sending.set(id, sending);
+		if (sending > 1) this.#sentTwice.add(id);
+	}
+
+	/** It was answered, however. */
+	answeredTo(key: string, messageId: string): void {
+		const id = `${key}/${messageId}`;
+		const left = (this.#sending.get(id) ?? 0) - 1;
+		if (left > 0) this.#sending.set(id, left);
+		else this.#sending.delete(id);
 	}
 
 	edited(key: string, messageId: string): void {
@@ -531,11 +582,18 @@ export class Witness {
 
 	/** The answer was that nothing of it holds. */
 	failed(key: string, messageId: string): void {
-		if (this.#everAccepted.has(`${key}/${messageId}`))
-			this.break(
-				"failed",
-				`message ${key}/${messageId} was answered that nothing of it holds, and the store holds it`,
-			);
+		const id = `${key}/${messageId}`;
+		// Of calls that overlap, another one may have been kept.
+		if (this.#sentTwice.has(id)) return;
+		if (this.#everAccepted.has(id)) this.#holds(id);
+		else this.#failed.add(id);
+	}
+
+	#holds(id: string): void {
+		this.break(
+			"failed",
+			`message ${id} was answered that nothing of it holds, and the store holds it`,
+		);
 	}
 
 	settled(key: string, messageId: string, settled: Settled): void {
@@ -545,6 +603,8 @@ export class Witness {
 		if (this.#life.isClosing && outcome === "interrupted") return;
 		const fate = this.#messages.get(id)?.fate;
 		if (outcome === "removed") {
+			// Of a run whose record was erased nothing else is known.
+			if (ticket && this.#erased.has(runIdOf(ticket))) return;
 			if (ticket !== null || (fate !== undefined && fate !== "removed"))
 				this.break(
 					"said",
@@ -615,7 +675,7 @@ export class Witness {
 			const run = this.#runs.get(runIdOf(ticket));
 			if (!run || run.outcome !== null || run.ancestors.length > 0) continue;
 			if (this.#orphans.has(runIdOf(run))) continue;
-			if (run.waits.length === 0 && run.answers.length === 0) count += 1;
+			if (!this.#waited.has(runIdOf(run))) count += 1;
 		}
 		if (count > this.#mostRuns)
 			this.break(
@@ -635,11 +695,12 @@ export class Witness {
 			);
 		this.#seen.set(id, ticket.runId);
 		const sent = this.#inputs.get(id);
-		if (sent === undefined) return;
-		if (!this.#edited.has(id) && sent !== JSON.stringify(input))
+		if (!sent || this.#edited.has(id)) return;
+		const given = JSON.stringify(input);
+		if (!sent.has(given))
 			this.break(
 				"durable",
-				`message ${id} was sent as ${sent} and given to run ${ticket.runId} as ${JSON.stringify(input)}`,
+				`message ${id} was sent as ${[...sent].join(" or ")} and given to run ${ticket.runId} as ${given}`,
 			);
 	}
 
@@ -718,7 +779,11 @@ export class Witness {
 					"said",
 					`a report was applied to ${ticket ? runIdOf(ticket) : "nothing"}, which the store does not hold`,
 				);
-			else if (isTerminal && run.outcome === null && !this.#orphans.has(runIdOf(run)))
+			else if (
+				isTerminal &&
+				run.outcome === null &&
+				!this.#orphans.has(runIdOf(run))
+			)
 				this.break(
 					"said",
 					`the end of run ${runIdOf(run)} was applied, and it has not settled`,
@@ -746,7 +811,8 @@ export class Witness {
 		let holding = 0;
 		for (const facts of this.facts.values())
 			for (const run of unsettledOf(facts))
-				if (run.driver === "managed" && run.ancestors.length === 0) holding += 1;
+				if (run.driver === "managed" && run.ancestors.length === 0)
+					holding += 1;
 		for (const [key, facts] of this.facts) {
 			if (this.#lostRows.has(key)) continue;
 			for (const run of unsettledOf(facts)) {
@@ -763,8 +829,7 @@ export class Witness {
 						`run ${runIdOf(run)} was told to stop, and its signal is silent`,
 					);
 			}
-			const isFree =
-				this.#mostRuns === null || holding < this.#mostRuns;
+			const isFree = this.#mostRuns === null || holding < this.#mostRuns;
 			if (
 				mayExecute &&
 				isFree &&
@@ -812,7 +877,7 @@ export class Witness {
 			for (const messageId of run.messageIds) {
 				const id = `${run.sessionKey}/${messageId}`;
 				const other = takenBy.get(id);
-				if (other !== undefined && other !== run.runId && this.#messages.has(id))
+				if (other !== undefined && other !== run.runId && !this.#erased.has(id))
 					this.break(
 						"durable",
 						`runs ${other} and ${run.runId} both have message ${id}`,

@@ -18,17 +18,12 @@ import type {
 	StopReport,
 } from "../runtime.ts";
 import type { SessionStore } from "../store.ts";
-import type {
-	Boot,
-	Conduct,
-	Deed,
-	Expected,
-	Move,
-} from "./simulate-moves.ts";
+import type { Boot, Conduct, Deed, Expected, Move } from "./simulate-moves.ts";
 import { SimulatedStore } from "./simulate-store.ts";
 import { type SimulatedClock, SimulatedTime } from "./simulate-time.ts";
 import {
 	eventText,
+	type Mark,
 	problemText,
 	rowText,
 	Trace,
@@ -105,13 +100,20 @@ export interface Counts {
 	runs: number;
 }
 
-const anyCall: readonly ErrorCode[] = ["STORE_FAILED", "RUNTIME_CLOSED", "STORE_CORRUPT"];
+const anyCall: readonly ErrorCode[] = [
+	"STORE_FAILED",
+	"RUNTIME_CLOSED",
+	"STORE_CORRUPT",
+];
 const graceMs = 40;
 
 export class World {
 	readonly time = new SimulatedTime();
 	readonly trace = new Trace(this.time.now());
-	readonly witness = new Witness();
+	readonly witness = new Witness(({ text }) => {
+		this.#say("!", () => text);
+		this.trace.end();
+	});
 	readonly counts: Counts = { calls: 0, lives: 0, crashes: 0, runs: 0 };
 	readonly #options: WorldOptions;
 	readonly #store: SimulatedStore;
@@ -124,7 +126,6 @@ export class World {
 	readonly #rows = new Map<string, SessionRow[]>();
 	#count = 0;
 	#ids = 0;
-	#readsFail = 0;
 
 	constructor(options: WorldOptions) {
 		this.#options = options;
@@ -139,7 +140,7 @@ export class World {
 		return this.#store.commits;
 	}
 
-	#say(mark: ">" | "<" | "~" | "*", say: () => string): void {
+	#say(mark: Mark, say: () => string): void {
 		this.trace.add(this.time.now(), mark, say);
 	}
 
@@ -155,7 +156,7 @@ export class World {
 		const clock = this.time.clock();
 		this.#store.begin(clock);
 		this.witness.begin(
-			(this.#options.runtime.maxConcurrentRuns ?? boot.maxConcurrentRuns) ?? null,
+			this.#options.runtime.maxConcurrentRuns ?? boot.maxConcurrentRuns ?? null,
 		);
 		const life: Life = {
 			number: this.counts.lives,
@@ -172,7 +173,10 @@ export class World {
 			failuresBefore: this.#store.failures,
 		};
 		this.#life = life;
-		this.#say("*", () => `process ${life.number} starts ${JSON.stringify(boot)}`);
+		this.#say(
+			"*",
+			() => `process ${life.number} starts ${JSON.stringify(boot)}`,
+		);
 		life.runtime.subscribe((event) => {
 			if (life.isDead) return;
 			this.#say("~", () => eventText(event));
@@ -196,7 +200,11 @@ export class World {
 					this.#say("*", () => `start failed: ${problemText(error)}`);
 				},
 			);
-			for (let waits = 0; outcome === null && !life.isDead && waits < 500; waits++)
+			for (
+				let waits = 0;
+				outcome === null && !life.isDead && waits < 500;
+				waits++
+			)
 				await this.time.advance(100);
 			if (outcome === "open" || life.isDead) return;
 			if (outcome === null) {
@@ -290,9 +298,10 @@ export class World {
 		}
 	}
 
-	async #close(
-		how: { runs: "abort" | "await"; graceMs: number },
-	): Promise<void> {
+	async #close(how: {
+		runs: "abort" | "await";
+		graceMs: number;
+	}): Promise<void> {
 		const life = this.#live;
 		life.isClosing = true;
 		this.witness.closing();
@@ -387,7 +396,10 @@ export class World {
 			void (async () => {
 				for await (const message of run.steering) {
 					if (life.isDead) return;
-					this.#say("*", () => `${run.ticket.runId} is steered by ${message.messageId}`);
+					this.#say(
+						"*",
+						() => `${run.ticket.runId} is steered by ${message.messageId}`,
+					);
 					this.witness.looked(run.ticket, message);
 				}
 			})().catch((error) => this.#unexpected("steering", error, []));
@@ -415,7 +427,11 @@ export class World {
 	): void {
 		const code = error instanceof TurnkeeperError ? error.code : null;
 		if (code !== null && [...anyCall, ...allowed].includes(code)) {
-			if (code === "STORE_FAILED" && this.#store.failures === 0)
+			if (
+				code === "STORE_FAILED" &&
+				this.#store.failures === 0 &&
+				!this.#live.isClosing
+			)
 				this.witness.break(
 					"failed",
 					`${what} was told STORE_FAILED, and the store has never failed: ${problemText(error)}`,
@@ -423,7 +439,10 @@ export class World {
 			return;
 		}
 		const text = problemText(error);
-		this.witness.break("said", `${what} came to an error that it cannot come to: ${text}`);
+		this.witness.break(
+			"said",
+			`${what} came to an error that it cannot come to: ${text}`,
+		);
 	}
 
 	/** Makes a call of the contract, and sees to its answer whenever that comes. */
@@ -432,12 +451,12 @@ export class World {
 		make: (runtime: Runtime) => PromiseLike<T>,
 		{
 			says,
-			then,
+			told,
 			failed,
 			allowed = [],
 		}: {
 			readonly says: (answer: T) => string;
-			readonly then?: (answer: T) => void;
+			readonly told?: (answer: T) => void;
 			readonly failed?: (error: unknown) => void;
 			readonly allowed?: readonly ErrorCode[];
 		},
@@ -458,7 +477,7 @@ export class World {
 				if (life.isDead) return;
 				life.calls.delete(number);
 				this.#say("<", () => `#${number} ${says(given)}`);
-				then?.(given);
+				told?.(given);
 			},
 			(error) => {
 				if (life.isDead) return;
@@ -507,9 +526,8 @@ export class World {
 		return this.#sent[this.#sent.length - 1 - back];
 	}
 
-	#received(key: string, input: JsonValue, receipt: SendReceipt): void {
+	#received(key: string, receipt: SendReceipt): void {
 		const { messageId } = receipt;
-		this.witness.sent(key, messageId, input);
 		this.witness.accepted(key, receipt);
 		if (receipt.ticket) this.#tickets.push(receipt.ticket);
 		const life = this.#live;
@@ -536,34 +554,26 @@ export class World {
 		isKnown = false,
 	): void {
 		const how = { ...options, ...(named ? { messageId } : {}) };
-		if (named && !isKnown) this.witness.sent(key, messageId, input);
+		if (named) this.witness.sent(key, messageId, input);
 		this.#call(
 			`send ${key} ${JSON.stringify(input)} ${JSON.stringify(how)}`,
 			(runtime) => runtime.send(key, input, how),
 			{
 				says: (receipt) =>
 					`${receipt.messageId} ${receipt.disposition} ${ticketText(receipt.ticket)}`,
-				then: (receipt) =>
-					this.#received(key, isKnown ? this.#inputOf(key, receipt.messageId, input) : input, receipt),
+				told: (receipt) => {
+					if (named) this.witness.answeredTo(key, messageId);
+					this.#received(key, receipt);
+				},
 				failed: (error) => {
+					if (named) this.witness.answeredTo(key, messageId);
 					// It may hold where the store could not say so, and a known one held before.
 					const text = problemText(error);
-					if (named && !isKnown && !/not known|version/.test(text))
-						this.#check.push(() => this.witness.failed(key, messageId));
+					if (named && !isKnown && !/not known/.test(text))
+						this.witness.failed(key, messageId);
 				},
 				allowed,
 			},
-		);
-	}
-
-	/** Looked at when nothing is under way. */
-	readonly #check: (() => void)[] = [];
-
-	#inputOf(key: string, messageId: string, otherwise: JsonValue): JsonValue {
-		return (
-			this.#sent.find(
-				(one) => one.key === key && one.messageId === messageId,
-			)?.input ?? otherwise
 		);
 	}
 
@@ -663,7 +673,7 @@ export class World {
 					(runtime) => runtime.admit(key, how),
 					{
 						says: ({ ticket }) => ticketText(ticket),
-						then: (run) => {
+						told: (run) => {
 							this.#live.admitted.push(run);
 							this.#tickets.push(run.ticket);
 						},
@@ -677,8 +687,9 @@ export class World {
 				const run = admitted[move.run % Math.max(1, admitted.length)];
 				if (!run) return;
 				const { what } = move;
-				const says = (verdict: { verdict: string; reason: string } | void) =>
-					verdict ? `${verdict.verdict}: ${verdict.reason}` : "let go";
+				const says = (
+					verdict: { verdict: string; reason: string } | undefined,
+				) => (verdict ? `${verdict.verdict}: ${verdict.reason}` : "let go");
 				this.#call(
 					`${what} ${ticketText(run.ticket)}`,
 					() =>
@@ -733,7 +744,7 @@ export class World {
 					(runtime) => runtime.reset(key, how),
 					{
 						says: (answer) => this.#stopped(answer),
-						then: (answer) => {
+						told: (answer) => {
 							this.#isReset(key, answer);
 							if (answer.result === "nothing" && move.id === null)
 								this.witness.break(
@@ -765,7 +776,7 @@ export class World {
 					(runtime) => runtime.abort(key, how),
 					{
 						says: (answer) => this.#stopped(answer),
-						then: (answer) => this.#isReset(key, answer),
+						told: (answer) => this.#isReset(key, answer),
 					},
 				);
 				return;
@@ -782,7 +793,7 @@ export class World {
 					(runtime) => runtime.delete(key, how),
 					{
 						says: (answer) => this.#stopped(answer),
-						then: (answer) => this.#isReset(key, answer),
+						told: (answer) => this.#isReset(key, answer),
 					},
 				);
 				return;
@@ -842,11 +853,10 @@ export class World {
 					move.rests ? row?.status === "ended" : row?.hasActiveRun === true;
 				this.#call(
 					`until ${key} ${move.rests ? "it has ended" : "it runs"} ${move.timeoutMs}`,
-					(runtime) =>
-						runtime.until(key, holds, { timeoutMs: move.timeoutMs }),
+					(runtime) => runtime.until(key, holds, { timeoutMs: move.timeoutMs }),
 					{
 						says: rowText,
-						then: (row) => {
+						told: (row) => {
 							if (!holds(row))
 								this.witness.break("truth", `until says ${rowText(row)}`);
 						},
@@ -964,7 +974,7 @@ export class World {
 						}),
 					{
 						says: (result) => `delivered ${result}`,
-						then: (result) => {
+						told: (result) => {
 							if (idempotencyKey !== null)
 								this.witness.delivered(idempotencyKey, result);
 						},
@@ -979,13 +989,10 @@ export class World {
 				this.#call(
 					`${who} waits for ${name}`,
 					() =>
-						run.waitFor(
-							name,
-							deed === "wait" ? {} : { timeoutMs: given.ms },
-						),
+						run.waitFor(name, deed === "wait" ? {} : { timeoutMs: given.ms }),
 					{
 						says: (value) => `answered ${JSON.stringify(value)}`,
-						then: (value) => this.witness.answered(ticket, name, value),
+						told: (value) => this.witness.answered(ticket, name, value),
 						allowed: [...allowed, "WAIT_TIMEOUT", "RUN_ABORTED"],
 					},
 				);
@@ -1009,7 +1016,7 @@ export class World {
 					{
 						says: (receipt) =>
 							`${receipt.messageId} ${receipt.disposition} ${ticketText(receipt.ticket)}`,
-						then: (receipt) => this.#received(key, input, receipt),
+						told: (receipt) => this.#received(key, receipt),
 						allowed: [...allowed, "INVALID_ARGUMENT", "MAILBOX_FULL"],
 					},
 				);
@@ -1033,7 +1040,7 @@ export class World {
 			case "transcript":
 				this.#call(`${who} reads its transcript`, () => run.transcript(), {
 					says: (entries) => `${entries.length} entries`,
-					then: (entries) => {
+					told: (entries) => {
 						for (const entry of entries)
 							if (entry.generation !== ticket.generation)
 								this.witness.break(
@@ -1077,7 +1084,7 @@ export class World {
 			{
 				says: (verdict) =>
 					`${verdict.verdict}: ${verdict.reason}; ${ticketText(verdict.ticket)}`,
-				then: (verdict) => this.witness.verdict(mark, isTerminal, verdict),
+				told: (verdict) => this.witness.verdict(mark, isTerminal, verdict),
 			},
 		);
 	}
@@ -1122,7 +1129,7 @@ export class World {
 			const told = witness.toldOf(key);
 			this.#call(`get ${key}`, (runtime) => runtime.get(key), {
 				says: rowText,
-				then: (row) => witness.read(key, row, told),
+				told: (row) => witness.read(key, row, told),
 			});
 			return;
 		}
@@ -1169,7 +1176,7 @@ export class World {
 			},
 			{
 				says: (seen) => `${seen.length}: ${seen.join(", ")}`,
-				then: (seen) => {
+				told: (seen) => {
 					// What is written while somebody pages may move runs; the rest keeps its place.
 					if (what === "runs" || what === "refusals") return;
 					if (new Set(seen).size !== seen.length)
@@ -1219,7 +1226,6 @@ export class World {
 		for (let round = 0; round < 4; round++) await this.time.advance(5100);
 		if (this.#live.isDead) return;
 		this.witness.calm(true);
-		for (const check of this.#check.splice(0)) check();
 	}
 
 	/** All that hangs is brought to its end; what does not come to its end then, never will. */
@@ -1274,6 +1280,7 @@ export class World {
 				`${[...life.calls.values()].join("; ")} was never answered`,
 			);
 		const { running, queued, draining, resident } = life.runtime.stats();
+		if (process.env.DBG) console.log(life.boot, [...(this.time as any).timers].map((t:any)=>[t.at-Date.UTC(2026,0,1), String(t.f).slice(0,80)]), this.time.now()-Date.UTC(2026,0,1));
 		if (running + queued + draining > 0)
 			this.witness.break(
 				"truth",
@@ -1314,7 +1321,10 @@ export class World {
 			const row = await found;
 			this.witness.read(key, row, told);
 			for (const { generation, row: ended } of (await archived).items)
-				if (ended.hasActiveRun || generation >= (this.witness.facts.get(key)?.generation ?? 0))
+				if (
+					ended.hasActiveRun ||
+					generation >= (this.witness.facts.get(key)?.generation ?? 0)
+				)
 					this.witness.break(
 						"running",
 						`the archive of session ${key} says of generation ${generation}: ${rowText(ended)}`,

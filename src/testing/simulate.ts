@@ -15,13 +15,8 @@ import type { Logger } from "../logger.ts";
 import { memoryStore } from "../memory.ts";
 import type { SessionStore } from "../store.ts";
 import { generator } from "./random.ts";
-import {
-	type Boot,
-	drawBoot,
-	drawMoves,
-	type Move,
-} from "./simulate-moves.ts";
-import { promises, type PromiseName } from "./simulate-witness.ts";
+import { type Boot, drawBoot, drawMoves, type Move } from "./simulate-moves.ts";
+import { type PromiseName, promises } from "./simulate-witness.ts";
 import {
 	type SimulatedExecutor,
 	type SimulatedOptions,
