@@ -124,6 +124,8 @@ export class World {
 	readonly #tickets: RunTicket[] = [];
 	readonly #waits: { ticket: RunTicket; name: string }[] = [];
 	readonly #rows = new Map<string, SessionRow[]>();
+	/** By how much the clock has stepped back, in ms. */
+	#stepped = 0;
 	#count = 0;
 	#ids = 0;
 
@@ -930,6 +932,7 @@ export class World {
 				return;
 			case "step back":
 				this.#say(">", () => `the clock steps back ${move.ms} ms`);
+				this.#stepped += move.ms;
 				this.time.stepBack(move.ms);
 				return;
 			case "calm":
@@ -1270,7 +1273,8 @@ export class World {
 					});
 			await this.time.advance(5100);
 		}
-		await this.time.advance(70_000);
+		// What rested when the clock stepped back rests as much longer.
+		await this.time.advance(70_000 + this.#stepped);
 		await this.time.settle();
 		if (this.witness.violation) return;
 		this.witness.over();
@@ -1280,7 +1284,6 @@ export class World {
 				`${[...life.calls.values()].join("; ")} was never answered`,
 			);
 		const { running, queued, draining, resident } = life.runtime.stats();
-		if (process.env.DBG) console.log(life.boot, [...(this.time as any).timers].map((t:any)=>[t.at-Date.UTC(2026,0,1), String(t.f).slice(0,80)]), this.time.now()-Date.UTC(2026,0,1));
 		if (running + queued + draining > 0)
 			this.witness.break(
 				"truth",
