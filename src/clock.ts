@@ -12,6 +12,11 @@ export interface Clock {
 	/** Never asked for more than 2³¹ − 1 ms, the longest delay that Node's own timers take. */
 	setTimeout(f: () => void, ms: number): unknown;
 	clearTimeout(id: unknown): void;
+	/**
+	 * As Node's own, which it is unless given: soon, behind what is under way. What is decided until then is written in one commit. A test
+	 * that brings it decides when.
+	 */
+	setImmediate?(f: () => void): unknown;
 }
 
 /** A clock with nothing left out, whose delays may be of any length. */
@@ -80,5 +85,6 @@ export function runtimeClock(clock: Clock): RuntimeClock {
 			if (id instanceof LongTimer) id.clear();
 			else clock.clearTimeout(id);
 		},
+		setImmediate: clock.setImmediate?.bind(clock) ?? ((f) => setImmediate(f)),
 	};
 }

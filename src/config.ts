@@ -104,6 +104,7 @@ function checkSchemas(schemas: unknown): void {
 function checkClock(clock: Clock): Clock {
 	checkMethods(clock, "options.clock", ["now", "setTimeout", "clearTimeout"]);
 	checkFunction(clock.monotonic, "options.clock.monotonic");
+	checkFunction(clock.setImmediate, "options.clock.setImmediate");
 	return clock;
 }
 

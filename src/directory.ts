@@ -81,6 +81,7 @@ export class Directory {
 
 	clear(): void {
 		this.#clock.clearTimeout(this.#sweep);
+		this.#sweep = null;
 		for (const session of this.#sessions.values()) session.passivate();
 		this.#sessions.clear();
 		this.#restless.clear();

@@ -66,7 +66,7 @@ export class Taking {
 
 	/** Lets the next message in line be taken, as soon as nothing stands against it: a quiet window, or the lack of a slot. */
 	pump(facts: SessionFacts): void {
-		const { sessionKey, queue, quietUntil, activeAt } = facts;
+		const { sessionKey, queue, quietUntil } = facts;
 		const mayTake =
 			this.#host.mayExecute &&
 			!facts.hidden &&
@@ -82,10 +82,7 @@ export class Taking {
 		if (!mayTake || this.#taking.has(sessionKey)) return;
 		const quiet = this.#quiet.get(sessionKey);
 		if (quiet && quiet.timer !== null) return;
-		// A clock that stands before what was done already has stepped back: what was left then is left now.
-		const wait = quiet
-			? 0
-			: quietUntil - Math.max(this.#host.clock.now(), activeAt);
+		const wait = quiet ? 0 : quietUntil - this.#nowFor(facts);
 		if (wait > 0) {
 			const timer = this.#host.clock.setTimeout(() => {
 				this.#quiet.set(sessionKey, { until: quietUntil, timer: null });
@@ -98,6 +95,13 @@ export class Taking {
 			this.#quiet.set(sessionKey, { until: quietUntil, timer: null });
 		if (this.slots.mayBegin(sessionKey, queue[0])) this.#take(sessionKey);
 		else this.slots.queue(sessionKey);
+	}
+
+	/** A clock that stands before what was done already has stepped back: what was left then is left now. */
+	#nowFor({ queue, activeAt }: SessionFacts): number {
+		const newest = queue.reduce((a, b) => (a.seq > b.seq ? a : b));
+		const now = this.#host.clock.now();
+		return Math.max(now, activeAt, newest.acceptedAt);
 	}
 
 	#take(key: string): void {

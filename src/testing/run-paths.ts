@@ -86,15 +86,15 @@ const steps: { readonly [Type in RunEvent["type"]]: Step<Type> } = {
 	},
 	wait: {
 		may: isLive,
-		make: () => [{ type: "wait", name: "a", deadline: null }],
+		make: () => [{ type: "wait", at: 3, name: "a", deadline: null }],
 	},
 	answer: {
 		may: mayBeAnswered,
-		make: () => [{ type: "answer", name: "a", value: true }],
+		make: () => [{ type: "answer", at: 3, name: "a", value: true }],
 	},
 	unwait: {
 		may: (run) => isLive(run) && openWaits(run).length > 0,
-		make: () => [{ type: "unwait", name: "a" }],
+		make: () => [{ type: "unwait", at: 3, name: "a" }],
 	},
 	deliver: {
 		may: isLive,

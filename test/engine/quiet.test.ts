@@ -380,6 +380,20 @@ for (const [kind, makeStore] of storeKinds)
 				expect(executed(host)).toEqual(["m1", "m2"]);
 			});
 
+			test("a run that ends later leaves it no longer than it was", async () => {
+				const clock = new VirtualClock();
+				const host = await start({ clock });
+				await send(host, "m1");
+				await clock.advance(100);
+				await send(host, "m2");
+				clock.stepBack(hour);
+				host.scripted.last.end();
+				await clock.advance(99);
+				expect(executed(host)).toEqual(["m1"]);
+				await clock.advance(1);
+				expect(executed(host)).toEqual(["m1", "m2"]);
+			});
+
 			test("between two processes, what was left of it is waited for and no more", async () => {
 				const store = new CrashingStore(makeStore());
 				const clock = new VirtualClock();
