@@ -3,14 +3,14 @@
  * time, and whatever a turn asked for happens after its commit. A failed batch is tried again session by session, so that one bad
  * record fails one session. Never decides what a turn means.
  */
-import type { Clock } from "./clock.ts";
+import type { RuntimeClock } from "./clock.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import type { LiveSession } from "./session.ts";
 import type { OpenStore, SessionWrite, StoredRefusal } from "./store.ts";
 import { changesSession, notesOf, type Turn } from "./turn.ts";
 
 export interface JournalHost {
-	readonly clock: Clock;
+	readonly clock: RuntimeClock;
 	/** These turns hold, in the order in which they were made. */
 	committed(turns: readonly Turn[]): void;
 	/** These turns, all of one session, do not hold. */
@@ -136,7 +136,7 @@ export class Journal {
 			this.#wake();
 			// Calls that the commit set off join the next batch together.
 			if (this.#open.length > 0)
-				await new Promise<void>((next) => this.#soon(next));
+				await new Promise<void>((next) => this.#host.clock.setImmediate(next));
 		}
 	}
 

@@ -19,26 +19,6 @@ export {
 	sessionPaths,
 } from "./testing/paths.ts";
 export { playPath, unplayedPaths } from "./testing/play-path.ts";
-export {
-	type RunPath,
-	type RunTransition,
-	runPaths,
-	runTransitions,
-	unreachableRunTransitions,
-} from "./testing/run-paths.ts";
-export type { AskedEffect, StimulusName } from "./testing/session-world.ts";
-export type {
-	StoreMaker,
-	StorePlace,
-} from "./testing/store-conformance/trial.ts";
-export {
-	type StoreConformanceOptions,
-	storeConformance,
-} from "./testing/store-conformance.ts";
-export {
-	type UnreachableTransition,
-	unreachableTransitions,
-} from "./testing/unreachable.ts";
 export { type Race, race } from "./testing/race.ts";
 export type { RaceAnswer, RaceHost, RaceTrace } from "./testing/race-play.ts";
 export {
@@ -55,6 +35,22 @@ export {
 	type RaceRun,
 	type RaceStep,
 } from "./testing/race-step.ts";
+export {
+	type RunPath,
+	type RunTransition,
+	runPaths,
+	runTransitions,
+	unreachableRunTransitions,
+} from "./testing/run-paths.ts";
+export type { AskedEffect, StimulusName } from "./testing/session-world.ts";
+export type {
+	StoreMaker,
+	StorePlace,
+} from "./testing/store-conformance/trial.ts";
+export {
+	type StoreConformanceOptions,
+	storeConformance,
+} from "./testing/store-conformance.ts";
 export type {
 	Trace,
 	TraceData,
@@ -62,6 +58,10 @@ export type {
 	TraceStep,
 	TraceTone,
 } from "./testing/trace.ts";
+export {
+	type UnreachableTransition,
+	unreachableTransitions,
+} from "./testing/unreachable.ts";
 export {
 	turns,
 	type VirtualClock,

@@ -13,6 +13,8 @@ export class FaultyStore implements SessionStore {
 	/** The store behind the faults, for whoever overtakes its owner. */
 	opened: OpenStore | null = null;
 	commits = 0;
+	/** What whoever asks for a generation that ended waits for; null: nothing. */
+	generationsAfter: Promise<void> | null = null;
 	/** Called before a commit is handed on. */
 	beforeCommit: ((batch: Batch) => Promise<void> | void) | null = null;
 
@@ -39,9 +41,14 @@ export class FaultyStore implements SessionStore {
 			await store.commit(batch);
 			if (fault === "after") throw new Error("connection lost");
 		};
+		const generation: OpenStore["generation"] = async (...which) => {
+			await this.generationsAfter;
+			return store.generation(...which);
+		};
 		return new Proxy(store, {
 			get: (target, name) => {
 				if (name === "commit") return commit;
+				if (name === "generation") return generation;
 				const value = Reflect.get(target, name, target);
 				return typeof value === "function" ? value.bind(target) : value;
 			},

@@ -39,7 +39,9 @@ export interface Host {
 	deliver(event: EventOf<"deliver">): Promise<unknown>;
 	delivered(event: EventOf<"delivered">): void;
 	/** The host's own work on a generation that ended is done. */
-	workDone(generation: number): void;
+	workDone(generation: number): Promise<void>;
+	/** The store has not told anybody of what ended by the time that its host has. */
+	tooLate(event: EventOf<"postponed">): Promise<void>;
 	/** A patch that began earlier finds its fields changed. */
 	patchMoves(): unknown;
 }
@@ -192,6 +194,10 @@ export const acts: Readonly<Record<StimulusName, Act>> = {
 		host: Host,
 		{ generation }: EventOf<"closed">,
 	) => host.workDone(generation),
+	"the host cannot be told in time of what ended": (
+		host: Host,
+		event: EventOf<"postponed">,
+	) => host.tooLate(event),
 	"an abort": aborts,
 	"an abort of a waiting message": aborts,
 	"an abort of another generation": aborts,

@@ -225,6 +225,21 @@ const chapters: readonly Chapter[] = [
 		],
 	},
 	{
+		// … that it could not be told of in time
+		hasHook: true,
+		depth: 6,
+		what: [
+			"a message",
+			"it waits for a",
+			"the run completes",
+			"the run fails",
+			"an abort",
+			"a reset",
+			"the host cannot be told in time of what ended",
+			"the host has done its work on what ended",
+		],
+	},
+	{
 		// processes that die, and what was asked of them
 		depth: 7,
 		what: [

@@ -102,6 +102,8 @@ class Player implements Host {
 	/** Runs of other sessions, which have all slots. */
 	#others: Executing[] = [];
 	#work = new Map<number, () => void>();
+	/** Resolved when the store tells of generations that ended; null: it always did. */
+	#heldGenerations: PromiseWithResolvers<void> | null = null;
 	#posted = Promise.withResolvers<number>();
 	#closing: Promise<void> | null = null;
 	/** No commit passes while it is there. */
@@ -145,6 +147,7 @@ class Player implements Host {
 	}
 
 	async end(): Promise<void> {
+		this.#heldGenerations?.resolve();
 		this.#gate?.resolve();
 		this.#gate = null;
 		this.#unsubscribe();
@@ -215,6 +218,7 @@ class Player implements Host {
 		this.#step = step;
 		if (isInOneBreath(step, next)) this.#gate ??= Promise.withResolvers();
 		if (step.what === "a patch") await this.#patchLate(index);
+		this.#holdGenerations(index);
 		const { what, event } = step;
 		if (!(what in ownTime))
 			await this.#clock.advance(event.at - this.#clock.now());
@@ -423,7 +427,24 @@ class Player implements Host {
 		this.#posted.resolve(event.result as number);
 	}
 
-	workDone(generation: number): void {
+	/** Whoever is to be told too late waits for the store from the end of that generation on. */
+	#holdGenerations(index: number): void {
+		if (this.#heldGenerations) return;
+		const later = this.#path.steps.slice(index).map(({ what }) => what);
+		const late = later.indexOf("the host cannot be told in time of what ended");
+		const done = later.indexOf("the host has done its work on what ended");
+		if (late === -1 || (done !== -1 && done < late)) return;
+		this.#heldGenerations = Promise.withResolvers();
+		this.#store.generationsAfter = this.#heldGenerations.promise;
+	}
+
+	async tooLate({ at }: EventOf<"postponed">): Promise<void> {
+		await this.#clock.advance(at - this.#clock.now());
+	}
+
+	async workDone(generation: number): Promise<void> {
+		this.#heldGenerations?.resolve();
+		await this.#watched.rest();
 		const done = this.#work.get(generation);
 		ok(done, `the host has no work on generation ${generation}`);
 		done();
@@ -475,6 +496,7 @@ const ownTime: Partial<Record<StimulusName, true>> = {
 	"its process dies": true,
 	"its process dies and the run is to be tried again": true,
 	"the grace period of a stop that could not be stored is over": true,
+	"the host cannot be told in time of what ended": true,
 };
 
 /** What takes more than one call, each of which is answered before the next. */
@@ -483,6 +505,8 @@ const wholly: Partial<Record<StimulusName, true>> = {
 	"the line goes on": true,
 	"its process dies": true,
 	"its process dies and the run is to be tried again": true,
+	"the host cannot be told in time of what ended": true,
+	"the host has done its work on what ended": true,
 	"the grace period of a stop that could not be stored is over": true,
 };
 

@@ -816,6 +816,21 @@ export const stimuli = {
 			generation: world.facts.closing[0]?.generation ?? 0,
 		}),
 	},
+	"the host cannot be told in time of what ended": {
+		may: ({ facts, isClosing }) =>
+			facts.draining.length === 0 &&
+			!isClosing &&
+			facts.closing.some(({ postponed }) => !postponed),
+		make: (world) => {
+			const late = world.facts.closing.find(({ postponed }) => !postponed);
+			return {
+				...turn(world),
+				type: "postponed",
+				at: late?.deadline ?? 0,
+				generation: late?.generation ?? 0,
+			};
+		},
+	},
 	"an abort": abort(() => ({})),
 	"an abort of a waiting message": abort(
 		(world) => ({ expect: { messageId: waiting(world) } }),
