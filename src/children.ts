@@ -16,10 +16,19 @@ type Identity = Pick<
 	"sessionKey" | "generation" | "runId" | "attempt"
 >;
 
+/** What is attached to one run. */
+interface Family {
+	/** The session of that run. */
+	readonly sessionKey: string;
+	readonly children: Set<Child>;
+	/** They were told to stop: nothing is waited for that does not end by itself. */
+	isStopped: boolean;
+}
+
 export class Children {
 	/** Tells a child to stop, at the latest by the deadline. */
 	readonly #stop: (child: Child, deadline: number) => void;
-	#byParent = new Map<string, Set<Child>>();
+	#byParent = new Map<string, Family>();
 
 	constructor(stop: (child: Child, deadline: number) => void) {
 		this.#stop = stop;
@@ -27,13 +36,29 @@ export class Children {
 
 	add(parent: Identity, child: Child): void {
 		const id = ticketId(parent);
-		const own = this.#byParent.get(id) ?? new Set();
-		this.#byParent.set(id, own.add(child));
+		const known = this.#byParent.get(id);
+		const own: Family = known ?? {
+			sessionKey: parent.sessionKey,
+			children: new Set(),
+			isStopped: false,
+		};
+		own.children.add(child);
+		if (!known) this.#byParent.set(id, own);
 		void child.settled.then(() => {
-			own.delete(child);
-			if (own.size === 0 && this.#byParent.get(id) === own)
+			own.children.delete(child);
+			if (own.children.size === 0 && this.#byParent.get(id) === own)
 				this.#byParent.delete(id);
 		});
+	}
+
+	/** Whether a session may only go on after another one: a run of it waits for a child there, or in a session of which the same is true. */
+	waitsFor(sessionKey: string, other: string): boolean {
+		const reached = new Set([sessionKey]);
+		for (const key of reached)
+			for (const family of this.#byParent.values())
+				if (family.sessionKey === key && !family.isStopped)
+					for (const child of family.children) reached.add(child.sessionKey);
+		return reached.has(other);
 	}
 
 	has(parent: Identity): boolean {
@@ -43,13 +68,15 @@ export class Children {
 	/** Tells all of them; each passes it on to its own. */
 	stop(parent: Identity, deadline: number): void {
 		if (this.#byParent.size === 0) return;
-		for (const child of this.#byParent.get(ticketId(parent)) ?? [])
-			this.#stop(child, deadline);
+		const own = this.#byParent.get(ticketId(parent));
+		if (!own) return;
+		own.isStopped = true;
+		for (const child of own.children) this.#stop(child, deadline);
 	}
 
 	/** Resolves when all of them have ended. */
 	async settled(parent: Identity): Promise<void> {
 		const own = this.#byParent.get(ticketId(parent));
-		if (own) await Promise.all([...own].map(({ settled }) => settled));
+		if (own) await Promise.all([...own.children].map(({ settled }) => settled));
 	}
 }

@@ -151,10 +151,6 @@ export class Intake<Input, Output, Meta> {
 			throw invalid(
 				`sessionKey is ${shown(sessionKey)}, the session of run ${shown(runId)} itself; a child needs another one, a message of its own goes by send`,
 			);
-		if (attached && live.run.ancestors.includes(sessionKey))
-			throw invalid(
-				`sessionKey is ${shown(sessionKey)}, whose run waits for run ${shown(runId)}: each would wait for the other; spawn it with attached: false`,
-			);
 		const { input, seen } = this.#checkInput(given);
 		return this.#entrance.pass(sessionKey, seen, () =>
 			this.#accept(sessionKey, {
@@ -224,7 +220,7 @@ export class Intake<Input, Output, Meta> {
 					// Whatever came in between: a closing runtime takes no further message.
 					engine.mustBeOpen("send");
 					policy ??= this.#policy(facts, messageId, input, mode);
-					parent = message.parent && this.#childOf(message.parent);
+					parent = message.parent && this.#childOf(message.parent, sessionKey);
 					const at = engine.now();
 					return {
 						type: "message",
@@ -347,12 +343,20 @@ export class Intake<Input, Output, Meta> {
 	}
 
 	/** The link of a child to its parent. Both sessions are of this process, so that its word counts at this moment. */
-	#childOf({ live, attached }: NonNullable<Arriving["parent"]>): ChildOf {
+	#childOf(
+		{ live, attached }: NonNullable<Arriving["parent"]>,
+		sessionKey: string,
+	): ChildOf {
 		const { ticket } = live;
 		const session = this.#engine.directory.find(ticket.sessionKey);
 		const run = session?.actor ? session.facts.run : null;
 		if (live.isAborted || !run || run.stop || !ownsRun(run, ticket))
 			throw staleRun(ticket);
+		const { children } = this.#engine.runs;
+		if (attached && children.waitsFor(sessionKey, ticket.sessionKey))
+			throw invalid(
+				`sessionKey is ${shown(sessionKey)}, whose run waits for session ${shown(ticket.sessionKey)} of run ${shown(ticket.runId)}: each would wait for the other; spawn it with attached: false`,
+			);
 		return {
 			run: ticket,
 			attached,

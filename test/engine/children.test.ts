@@ -157,6 +157,31 @@ for (const [kind, makeStore] of storeKinds)
 			expect(await codeOf(run.spawn("c", "do"))).toBe("INVALID_ARGUMENT");
 		});
 
+		test("is not attached crosswise: two runs that wait for children in line behind each other would wait for ever", async () => {
+			const { parent, send, scripted } = await family();
+			const other = await send("q");
+			const [first, second] = await Promise.all([
+				codeOf(parent.run.spawn("q", "a")),
+				codeOf(other.run.spawn("p", "b")),
+			]);
+			expect(first).toMatchObject({ resolved: { disposition: "queued" } });
+			expect(second).toBe("INVALID_ARGUMENT");
+			// Nor by way of a third.
+			const third = await send("r");
+			await other.run.spawn("r", "c");
+			expect(await codeOf(third.run.spawn("p", "d"))).toBe("INVALID_ARGUMENT");
+			await third.run.spawn("p", "e", { attached: false });
+			await parent.run.spawn("s", "f");
+			// Whoever waits for nobody any more is in nobody's way.
+			parent.end();
+			await turns();
+			for (const { run, end } of scripted.runs) if (run.signal.aborted) end();
+			await turns();
+			expect(await codeOf(third.run.spawn("p", "g"))).toMatchObject({
+				resolved: { disposition: "queued" },
+			});
+		});
+
 		test("is not attached to a run that waits for it: no cycle, at any depth", async () => {
 			const { executed, runtime } = await threeLevels();
 			const { run } = executed("g");
