@@ -2,6 +2,8 @@
  * Owns what `turnkeeper/testing` exports: the proof of turnkeeper itself, for whoever wants to run it on a host, a store or an executor
  * of their own. What needs a test runner or another package loads it when it is called.
  */
+export type { Extent } from "./testing/lane-fold.ts";
+export type { SvgOptions } from "./testing/lane-svg.ts";
 export { type Race, race } from "./testing/race.ts";
 export type { RaceAnswer, RaceHost, RaceTrace } from "./testing/race-play.ts";
 export {

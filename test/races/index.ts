@@ -28,7 +28,8 @@ export interface Index {
 const folder = import.meta.dirname;
 export const readmeFile = join(folder, "README.md");
 
-const categories: Readonly<Record<string, string>> = {
+/** By category: what its races have in common. */
+export const categories: Readonly<Record<string, string>> = {
 	SE: "a stale event writes a new generation",
 	VD: "a valid event is dropped as stale",
 	SR: "stuck as running after a crash or a restart",
