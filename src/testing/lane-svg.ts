@@ -12,10 +12,9 @@ export interface SvgOptions extends Extent {
 }
 
 const apart = 24;
-const left = 52;
 const head = 17;
 const line = 15;
-const perLine = 40;
+const perLine = 34;
 const charWidth = 6.5;
 
 /** The style of all drawings; on a page with many, once. */
@@ -27,6 +26,8 @@ export const laneStyle = `.tk{--ink:#1c2330;--dim:#667085;--rail:#aab4c3;--good:
 export function svgOf(whole: TraceData, options: SvgOptions): string {
 	const trace = folded(whole, options);
 	const { lanes, steps } = trace;
+	// Room for times, where time passes.
+	const left = steps.some(({ at }) => at !== 0) ? 56 : 14;
 	const x = new Map(lanes.map(({ id }, i) => [id, left + i * apart]));
 	const xOf = (lane: string) => x.get(lane) ?? left;
 	const top = lanes.length * head + 6;

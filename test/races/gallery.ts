@@ -64,9 +64,8 @@ export function pageOf(index: Index, drawings: readonly Drawing[]): string {
 </details>
 </header>
 <nav>
-<input type="search" id="find" placeholder="Find: an id, a word, a project" aria-label="Find a race">
+<div class="find"><input type="search" id="find" placeholder="Find: an id, a word, a project" aria-label="Find a race"><output id="count"></output><button type="button" id="all">open all</button></div>
 <div class="chips">${chips.join("")}</div>
-<p><output id="count"></output> <button type="button" id="all">open all</button></p>
 </nav>
 <main>
 ${sections.join("\n")}
@@ -103,8 +102,16 @@ function rowOf(
 		)
 		.join(", ");
 	return `<details class="row" id="${row.id}"><summary><b>${row.id}</b> <span>${escaped(row.cause)}</span></summary>
-<dl><dt>There</dt><dd>${escaped(row.order)}</dd><dt>Right</dt><dd>${escaped(row.outcome)}</dd><dt>Thread</dt><dd>${threads}</dd></dl>
+<dl><dt>Events</dt><dd>${orderOf(row.order)}</dd><dt>Right</dt><dd>${escaped(row.outcome)}</dd><dt>Thread</dt><dd>${threads}</dd></dl>
 ${shown}</details>`;
+}
+
+/** One line for each event; the numbers are the catalogue's. */
+function orderOf(order: string): string {
+	return order
+		.split(/ → (?=\d)/)
+		.map((event) => `<div>${escaped(event)}</div>`)
+		.join("");
 }
 
 function figureOf(drawing: Drawing, anchor: string): string {
@@ -133,18 +140,18 @@ h1{margin:1.5rem 0 .25rem;font-size:1.6rem}h2{margin:2rem 0 .5rem;font-size:1.05
 a{color:var(--link)}h2 a,figcaption a{color:inherit;text-decoration:none}h2 a:hover,figcaption a:hover{text-decoration:underline}
 p{max-width:70ch}
 nav{position:sticky;top:0;z-index:1;background:var(--page);padding-top:.6rem;border-bottom:1px solid var(--edge)}
-nav p{display:flex;gap:.75rem;align-items:center;margin:.35rem 0;color:var(--soft);font-size:.85rem}
-input{width:100%;font:inherit;padding:.5rem .7rem;border:1px solid var(--edge);border-radius:.5rem;background:var(--card);color:inherit}
+.find{display:flex;gap:.6rem;align-items:center;color:var(--soft);font-size:.85rem}.find output,.find button{flex:none}
+input{flex:1;min-width:0;font:inherit;padding:.5rem .7rem;border:1px solid var(--edge);border-radius:.5rem;background:var(--card);color:inherit}
 button{font:inherit;font-size:.85rem;min-height:2rem;padding:.15rem .6rem;border:1px solid var(--edge);border-radius:1rem;background:var(--card);color:inherit;cursor:pointer}
 button[aria-pressed=true]{background:var(--link);border-color:var(--link);color:var(--page)}
-.chips{display:flex;gap:.35rem;overflow-x:auto;padding:.5rem 0 .1rem;scrollbar-width:thin}.chips button{flex:none}
+.chips{display:flex;gap:.35rem;overflow-x:auto;padding:.5rem 0;scrollbar-width:thin}.chips button{flex:none}
 :focus-visible{outline:2px solid var(--link);outline-offset:1px}
-.row{background:var(--card);border:1px solid var(--edge);border-radius:.6rem;margin:.4rem 0;scroll-margin-top:9rem;content-visibility:auto;contain-intrinsic-size:auto 3rem}
+.row{background:var(--card);border:1px solid var(--edge);border-radius:.6rem;margin:.4rem 0;scroll-margin-top:7rem;content-visibility:auto;contain-intrinsic-size:auto 3rem}
 .row>summary{padding:.55rem .8rem;cursor:pointer;list-style:none;display:flex;gap:.7rem}.row>summary::-webkit-details-marker{display:none}
 .row>summary b{flex:none;font-variant-numeric:tabular-nums;color:var(--link)}
 .row[open]>summary{border-bottom:1px solid var(--edge)}
 dl{display:grid;grid-template-columns:auto 1fr;gap:.2rem .8rem;margin:.7rem .8rem;font-size:.9rem}dt{color:var(--soft)}dd{margin:0}
-figure{margin:.9rem .8rem;scroll-margin-top:9rem}figcaption{font-weight:600;margin-bottom:.35rem}figcaption small{font-weight:400;color:var(--soft)}
+figure{margin:.9rem .8rem;scroll-margin-top:7rem}figcaption{font-weight:600;margin-bottom:.35rem}figcaption small{font-weight:400;color:var(--soft)}
 .lanes{overflow-x:auto;border:1px solid var(--edge);border-radius:.4rem;padding:.4rem;margin:.3rem 0}.lanes svg{display:block}
 .more>summary{cursor:pointer;color:var(--soft);font-size:.85rem;padding:.2rem 0}.none{margin:.8rem;color:var(--soft)}
 .legend{display:flex;flex-wrap:wrap;gap:.4rem 1rem;font-size:.9rem}.legend .good{color:var(--good)}.legend .late{color:var(--late)}.legend .refused{color:var(--refused)}.band{padding:0 .5rem;border-radius:.3rem}.band.g1{background:var(--odd)}.band.g0{background:var(--even)}
@@ -163,7 +170,7 @@ const asked=find.value.toLowerCase().split(/\\s+/).filter(Boolean);let left=0;
 for(const row of rows){const is=(!category||row.id.startsWith(category))&&asked.every((word)=>words.get(row).includes(word));row.hidden=!is;if(is)left++}
 for(const section of document.querySelectorAll("section"))section.hidden=!section.querySelector(".row:not([hidden])");
 for(const chip of chips)chip.setAttribute("aria-pressed",String(chip.dataset.category===category));
-count.textContent=left===rows.length?rows.length+" races":left+" of "+rows.length+" races"}
+count.textContent=left===rows.length?rows.length+" races":left+" of "+rows.length}
 function go(){const at=document.getElementById(decodeURIComponent(location.hash.slice(1)));if(!at)return;
 for(let up=at;up;up=up.parentElement)if(up.tagName==="DETAILS")up.open=true;
 if(at.closest("[hidden]")){find.value="";category=null;show()}at.scrollIntoView()}

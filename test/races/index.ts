@@ -143,7 +143,8 @@ export function readmeOf(index: Index): string {
 		"",
 		`Rows with scenarios: ${rows.length - none}. Rows of which nothing is left here: ${none}.`,
 		"",
-		"Written by `npm run races:index`.",
+		"Written by `npm run races:index`. `npm run races:gallery` plays all of them and writes `gallery.html`, a page with the",
+		"swim-lanes of each, drawn from what it did.",
 	];
 	for (const [category, name] of Object.entries(categories)) {
 		const own = rows.filter((row) => row.category === category);
