@@ -19,6 +19,8 @@ export {
 	sessionPaths,
 } from "./testing/paths.ts";
 export { playPath, unplayedPaths } from "./testing/play-path.ts";
+export type { Extent } from "./testing/lane-fold.ts";
+export type { SvgOptions } from "./testing/lane-svg.ts";
 export { type Race, race } from "./testing/race.ts";
 export type { RaceAnswer, RaceHost, RaceTrace } from "./testing/race-play.ts";
 export {

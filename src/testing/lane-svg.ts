@@ -1,9 +1,10 @@
 /** Owns how a trace is drawn as SVG: one element, no script, nothing from elsewhere. */
+import { type Extent, folded } from "./lane-fold.ts";
 import { elapsed, reachOf } from "./lane-text.ts";
 import type { TraceData, TraceStep } from "./trace.ts";
 
 /** How a trace is drawn. */
-export interface SvgOptions {
+export interface SvgOptions extends Extent {
 	/** For those who cannot see it. Default: the lanes, by name. */
 	readonly title?: string;
 	/** Whether the element brings its own style; false where the page has it (`laneStyle`). Default true. */
@@ -11,10 +12,9 @@ export interface SvgOptions {
 }
 
 const apart = 24;
-const left = 52;
 const head = 17;
 const line = 15;
-const perLine = 40;
+const perLine = 34;
 const charWidth = 6.5;
 
 /** The style of all drawings; on a page with many, once. */
@@ -23,8 +23,11 @@ export const laneStyle = `.tk{--ink:#1c2330;--dim:#667085;--rail:#aab4c3;--good:
 .tk text{fill:var(--ink)}.tk .d{fill:var(--dim)}.tk .r{stroke:var(--rail);fill:none}.tk .n{stroke-dasharray:2 3}.tk .a{stroke:currentColor;fill:none;stroke-width:1.5}.tk .p{fill:currentColor}.tk .plain{color:var(--dim)}.tk .good{color:var(--good)}.tk .late{color:var(--late)}.tk .refused{color:var(--refused)}.tk .error{color:var(--error)}.tk .good text,.tk .late text,.tk .refused text,.tk .error text{fill:currentColor}.tk .g1{fill:var(--odd)}.tk .g0{fill:var(--even)}.tk .x{stroke:var(--dim);stroke-width:1.5}.tk .crash .x{stroke:var(--error);stroke-dasharray:5 3}.tk .old{opacity:.6}`;
 
 /** Swim-lanes as one SVG element. */
-export function svgOf(trace: TraceData, options: SvgOptions): string {
+export function svgOf(whole: TraceData, options: SvgOptions): string {
+	const trace = folded(whole, options);
 	const { lanes, steps } = trace;
+	// Room for times, where time passes.
+	const left = steps.some(({ at }) => at !== 0) ? 56 : 14;
 	const x = new Map(lanes.map(({ id }, i) => [id, left + i * apart]));
 	const xOf = (lane: string) => x.get(lane) ?? left;
 	const top = lanes.length * head + 6;

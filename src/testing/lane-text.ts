@@ -1,4 +1,5 @@
 /** Owns how a trace is drawn in characters. Never colours: it must read the same in a log. */
+import { type Extent, folded } from "./lane-fold.ts";
 import type { TraceData, TraceStep } from "./trace.ts";
 
 /** Characters from one lane to the next. */
@@ -13,7 +14,8 @@ const marks = {
 } as const;
 
 /** Swim-lanes in characters. A lane reaches from the first step that touches it to the last. */
-export function textOf({ lanes, steps }: TraceData): string {
+export function textOf(trace: TraceData, extent: Extent): string {
+	const { lanes, steps } = folded(trace, extent);
 	const place = new Map(lanes.map(({ id }, i) => [id, i]));
 	const reach = reachOf(steps);
 	const width = lanes.length * apart;

@@ -224,7 +224,18 @@ export class Recorder {
 				return {
 					rejected: answered.rejected,
 					resolved: () => answered.said(reserve ? "reserved" : "live", "good"),
-					wraps: (run) => this.#run(run as Handle, life),
+					wraps: (run) => {
+						if (!reserve && !this.#wrapped.has(run as Handle))
+							this.#note(
+								"begin",
+								this.#sessionOf(run as Handle),
+								this.#runLane((run as Handle).ticket).id,
+								"begins, driven by the host",
+								"plain",
+								life,
+							);
+						return this.#run(run as Handle, life);
+					},
 				};
 			},
 			report: (report) => {

@@ -3,6 +3,7 @@
  * drawn elsewhere. Never decides what is right in it.
  */
 
+import type { Extent } from "./lane-fold.ts";
 import { type SvgOptions, svgOf } from "./lane-svg.ts";
 import { textOf } from "./lane-text.ts";
 
@@ -77,8 +78,8 @@ export class Trace implements TraceData {
 	}
 
 	/** Swim-lanes in characters: a lane is a column, a step a line. */
-	text(): string {
-		return textOf(this);
+	text(extent: Extent = {}): string {
+		return textOf(this, extent);
 	}
 
 	/** Swim-lanes as one SVG element, dark or light as the reader has it. */

@@ -28,7 +28,8 @@ export interface Index {
 const folder = import.meta.dirname;
 export const readmeFile = join(folder, "README.md");
 
-const categories: Readonly<Record<string, string>> = {
+/** By category: what its races have in common. */
+export const categories: Readonly<Record<string, string>> = {
 	SE: "a stale event writes a new generation",
 	VD: "a valid event is dropped as stale",
 	SR: "stuck as running after a crash or a restart",
@@ -142,7 +143,8 @@ export function readmeOf(index: Index): string {
 		"",
 		`Rows with scenarios: ${rows.length - none}. Rows of which nothing is left here: ${none}.`,
 		"",
-		"Written by `npm run races:index`.",
+		"Written by `npm run races:index`. `npm run races:gallery` plays all of them and writes `gallery.html`, a page with the",
+		"swim-lanes of each, drawn from what it did.",
 	];
 	for (const [category, name] of Object.entries(categories)) {
 		const own = rows.filter((row) => row.category === category);
