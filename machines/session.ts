@@ -92,6 +92,7 @@ const free = {
 			},
 			...reportSettles,
 		],
+		take: { guard: "mayTake", actions: "touch" },
 	},
 } as const;
 
@@ -664,7 +665,6 @@ export const sessionMachine = setup({
 			{ guard: "waitsInLine", actions: [ask.keepRemoved, "remove", ask.done] },
 			{ actions: ask.nothing },
 		],
-		take: { guard: "mayTake", actions: "touch" },
 	},
 	states: {
 		idle: free,

@@ -24,6 +24,7 @@ class WallClock extends VirtualClock {
 	back = 0;
 	/** Timers that have neither fired nor been cleared. */
 	readonly open = new Set<unknown>();
+	#next: (() => void) | null = null;
 
 	override now() {
 		return super.now() - this.back;
@@ -34,8 +35,14 @@ class WallClock extends VirtualClock {
 			this.open.delete(timer);
 			f();
 		}, ms);
+		this.#next = f;
 		this.open.add(timer);
 		return timer;
+	}
+
+	/** What is due next is due now, in the middle of whatever is under way. */
+	fire() {
+		this.#next?.();
 	}
 
 	override clearTimeout(timer: unknown) {
@@ -75,6 +82,23 @@ for (const [kind, makeStore] of storeKinds)
 			expect(executed(host)).toEqual(["m1+m2+m3"]);
 			expect(await first.settled).toMatchObject({ outcome: "completed" });
 		});
+
+		test.each([0, 3])(
+			"that is over while something else begins changes nothing (after %i microtasks)",
+			async (delay) => {
+				const clock = new WallClock();
+				const host = await start({ clock });
+				await send(host, "m1");
+				const admitted = host.runtime.admit("k", { runId: "A" });
+				for (let i = 0; i < delay; i++) await null;
+				clock.fire();
+				await admitted;
+				await host.clock.advance(0);
+				const rows = host.feed.filter((event) => event.type === "row");
+				expect(executed(host)).toEqual([]);
+				expect(rows.map(({ row }) => row.status)).toEqual(["idle", "running"]);
+			},
+		);
 
 		test("is not begun anew by a duplicate, a refusal or a failed commit", async () => {
 			const store = new FaultyStore(makeStore());
