@@ -92,6 +92,7 @@ const free = {
 			},
 			...reportSettles,
 		],
+		take: { guard: "mayTake", actions: "touch" },
 	},
 } as const;
 
@@ -676,7 +677,6 @@ export const sessionMachine = setup({
 			{ actions: ask.nothing },
 		],
 		closed: { guard: "isClosing", actions: "closed" },
-		take: { guard: "mayTake", actions: "touch" },
 	},
 	states: {
 		idle: free,

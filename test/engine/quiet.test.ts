@@ -22,14 +22,21 @@ const executed = ({ scripted }: ScriptedHost) =>
 /** A clock that knows which of its timers have neither fired nor been cleared. */
 class CountingClock extends VirtualClock {
 	readonly open = new Set<unknown>();
+	#next: (() => void) | null = null;
 
 	override setTimeout(f: () => void, ms: number) {
 		const timer = super.setTimeout(() => {
 			this.open.delete(timer);
 			f();
 		}, ms);
+		this.#next = f;
 		this.open.add(timer);
 		return timer;
+	}
+
+	/** What is due next is due now, in the middle of whatever is under way. */
+	fire() {
+		this.#next?.();
 	}
 
 	override clearTimeout(timer: unknown) {
@@ -69,6 +76,23 @@ for (const [kind, makeStore] of storeKinds)
 			expect(executed(host)).toEqual(["m1+m2+m3"]);
 			expect(await first.settled).toMatchObject({ outcome: "completed" });
 		});
+
+		test.each([0, 3])(
+			"that is over while something else begins changes nothing (after %i microtasks)",
+			async (delay) => {
+				const clock = new WallClock();
+				const host = await start({ clock });
+				await send(host, "m1");
+				const admitted = host.runtime.admit("k", { runId: "A" });
+				for (let i = 0; i < delay; i++) await null;
+				clock.fire();
+				await admitted;
+				await host.clock.advance(0);
+				const rows = host.feed.filter((event) => event.type === "row");
+				expect(executed(host)).toEqual([]);
+				expect(rows.map(({ row }) => row.status)).toEqual(["idle", "running"]);
+			},
+		);
 
 		test("is not begun anew by a duplicate, a refusal or a failed commit", async () => {
 			const store = new FaultyStore(makeStore());

@@ -1,5 +1,4 @@
 /** Owns whether a mutant compiles: a mutant that the compiler refuses needs no test. */
-import { readFileSync } from "node:fs";
 import ts from "typescript";
 import { type Mutation, mutated, root } from "./mutation.ts";
 
@@ -54,7 +53,7 @@ export class Compiler {
 		this.#edits += 1;
 		this.#mutant = {
 			file,
-			text: mutated(readFileSync(file, "utf8"), mutation),
+			text: mutated(mutation),
 		};
 		const [first] = [
 			...this.#service.getSyntacticDiagnostics(file),

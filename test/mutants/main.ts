@@ -17,7 +17,7 @@ import { equivalents } from "./equivalents.ts";
 import { fenceMutations } from "./fences.ts";
 import { History } from "./history.ts";
 import { Laboratory } from "./laboratory.ts";
-import { type Mutation, mutated, sourceOf } from "./mutation.ts";
+import { type Mutation, mutated } from "./mutation.ts";
 import { Progress } from "./progress.ts";
 import { listOf, reportOf, type Tried } from "./report.ts";
 import { allTestFiles, stepOf, stepsFor } from "./suites.ts";
@@ -131,7 +131,7 @@ async function verdictOn(
 			...(killer.test === null ? {} : { test: killer.test }),
 		});
 	const { file } = mutation;
-	const text = mutated(sourceOf(file).text, mutation);
+	const text = mutated(mutation);
 	const outcome = await laboratory.try({ file, text, steps });
 	if (outcome.how === "hung") return { fate: "hung", by: outcome.by };
 	if (outcome.how === "failed")

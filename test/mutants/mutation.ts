@@ -44,7 +44,10 @@ export interface Source {
 	readonly tree: ts.SourceFile;
 }
 
+/** A source as it stood when it was first asked for: offsets mean that, whatever is edited meanwhile. */
 export function sourceOf(file: string): Source {
+	const known = sources.get(file);
+	if (known) return known;
 	const text = readFileSync(new URL(file, `file://${root}`), "utf8");
 	const tree = ts.createSourceFile(
 		file,
@@ -53,8 +56,12 @@ export function sourceOf(file: string): Source {
 		true,
 		ts.ScriptKind.TS,
 	);
-	return { file, text, tree };
+	const source = { file, text, tree };
+	sources.set(file, source);
+	return source;
 }
+
+const sources = new Map<string, Source>();
 
 /** A mutation that replaces a node. */
 export function replaced(
@@ -88,7 +95,9 @@ export function dropped(
 	return { ...mutation, end: node.end + (comma?.[0].length ?? 0) };
 }
 
-export function mutated(text: string, { start, end, text: by }: Mutation) {
+/** The whole file with the mutation in it. */
+export function mutated({ file, start, end, text: by }: Mutation): string {
+	const { text } = sourceOf(file);
 	return text.slice(0, start) + by + text.slice(end);
 }
 

@@ -8,6 +8,8 @@ import { type Mutation, root } from "./mutation.ts";
 import type { Step } from "./verdict.ts";
 
 interface Suite {
+	/** What its files cost, against others that take as long: decisions are nearest to what only asks the machines. */
+	readonly cost?: number;
 	/** From the root of the repository. */
 	readonly files: string;
 	/** Whether it is asked about a mutation of this file. */
@@ -15,10 +17,11 @@ interface Suite {
 }
 
 const all = () => true;
+const machine = (file: string) => /^machines\//.test(file);
 const store = (file: string) => /^src\/(sqlite|memory|store)/.test(file);
 
 const suites: readonly Suite[] = [
-	{ files: "test/machines/*.test.ts", about: all },
+	{ files: "test/machines/*.test.ts", about: machine, cost: 0.05 },
 	{ files: "test/stores/*.test.ts", about: store },
 	{ files: "test/engine/*.test.ts", about: all },
 	{ files: "test/races/*.test.ts", about: all },
@@ -54,20 +57,24 @@ export function stepsFor(
 	experience: Experience,
 ): Step[] {
 	const words = wordsOf(mutation.id);
-	const rank = (testFile: string) => {
+	const rank = (testFile: string, cost: number) => {
 		const isNamed = wordsOf(basename(testFile, ".test.ts")).some((word) =>
 			words.includes(word),
 		);
 		const kills = experience.killsOf(testFile, mutation.file);
 		return (
-			(100 + experience.msOf(testFile)) / ((isNamed ? 10 : 1) * (1 + kills))
+			(cost * (100 + experience.msOf(testFile))) /
+			((isNamed ? 10 : 1) * (1 + kills))
 		);
 	};
 	const files = suites
 		.filter(({ about }) => about(mutation.file))
-		.flatMap(({ files }) => filesOf(files))
-		.filter((file) => testFiles.includes(file))
-		.sort((one, other) => rank(one) - rank(other));
+		.flatMap(({ files, cost = 1 }) =>
+			filesOf(files).map((file) => ({ file, rank: rank(file, cost) })),
+		)
+		.sort((one, other) => one.rank - other.rank)
+		.map(({ file }) => file)
+		.filter((file) => testFiles.includes(file));
 	const isSlow = (testFile: string) => experience.msOf(testFile) > slowMs;
 	return [
 		files.filter((file) => !isSlow(file)),
