@@ -23,6 +23,7 @@ export default defineConfig({
 		pool: "forks",
 		testTimeout: 20_000,
 		hookTimeout: 20_000,
+		...(process.env.REPLAYED ? { setupFiles: ["./test/support/replayed.ts"] } : {}),
 		reporters: ["default", "./test/support/tally-reporter.ts"],
 	},
 });

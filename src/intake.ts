@@ -342,7 +342,7 @@ export class Intake<Input, Output, Meta> {
 	async #awake(parent: Arriving["parent"]): Promise<void> {
 		if (!parent) return;
 		const { sessionKey } = parent.live.ticket;
-		if (!this.#engine.directory.find(sessionKey)?.actor)
+		if (!this.#engine.directory.find(sessionKey)?.decided)
 			await this.#engine.touch(sessionKey);
 	}
 
@@ -350,7 +350,7 @@ export class Intake<Input, Output, Meta> {
 	#childOf({ live, attached }: NonNullable<Arriving["parent"]>): ChildOf {
 		const { ticket } = live;
 		const session = this.#engine.directory.find(ticket.sessionKey);
-		const run = session?.actor ? session.facts.run : null;
+		const run = session?.decided?.run;
 		if (live.isAborted || !run || run.stop || !ownsRun(run, ticket))
 			throw staleRun(ticket);
 		return {
