@@ -3,7 +3,11 @@ import type { OverlapMode } from "../../machines/events.ts";
 import type { Expectation, SessionRow } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import type { LifecycleReport, VerdictKind } from "../../machines/report.ts";
-import type { RunOutcome, RunTicket, StopCause } from "../../machines/ticket.ts";
+import type {
+	RunOutcome,
+	RunTicket,
+	StopCause,
+} from "../../machines/ticket.ts";
 
 /** A row as far as it is known; what is left out is not checked, and times never are. Null: no such session. */
 export type HistoryRow = Partial<SessionRow> | null;

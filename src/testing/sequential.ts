@@ -627,9 +627,7 @@ export class Sequential {
 
 	/** The verdict on a run that is not among the unsettled ones. */
 	#stored(state: SequentialState, report: LifecycleReport): Way {
-		const named = recordsIn(state).filter(
-			(run) => run.runId === report.runId,
-		);
+		const named = recordsIn(state).filter((run) => run.runId === report.runId);
 		const [latest] = named
 			.filter((run) => matchesRun(run, report))
 			.sort((a, b) => b.attempt - a.attempt);

@@ -10,6 +10,7 @@ import type { SessionFacts } from "../../machines/facts.ts";
 import { Engine } from "../../src/engine.ts";
 import type { LiveSession } from "../../src/session.ts";
 import type { Turn } from "../../src/turn.ts";
+import { replayed } from "./replayed-counts.ts";
 
 const { made, committed, hydrated } = Engine.prototype;
 /** Messages in line of a session that is left alone: to read thousands anew at every turn would take minutes. */
@@ -17,8 +18,6 @@ const longest = 50;
 /** As last committed, for when it is read again. */
 const known = new WeakMap<LiveSession, SessionFacts>();
 const differences: { read: SessionFacts; committed: SessionFacts }[] = [];
-/** Turns and readings that replaced an actor: a suite in which there are none has proven nothing. */
-export const replayed = { turns: 0, readings: 0 };
 
 Engine.prototype.made = function (turn: Turn) {
 	if (!this.inspected && turn.after.queue.length <= longest) {
