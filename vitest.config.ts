@@ -3,6 +3,7 @@
 // tsconfig.json (`paths`).
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { isReplayed } from "./test/support/replaying.ts";
 import tsconfig from "./tsconfig.json" with { type: "json" };
 
 const sources: Record<string, string[]> = tsconfig.compilerOptions.paths;
@@ -21,8 +22,9 @@ export default defineConfig({
 		// Processes, not threads: tests kill children, hold file locks and watch
 		// for unhandled rejections.
 		pool: "forks",
-		testTimeout: 20_000,
+		testTimeout: isReplayed ? 60_000 : 20_000,
 		hookTimeout: 20_000,
+		setupFiles: isReplayed ? ["./test/support/replayed.ts"] : [],
 		reporters: ["default", "./test/support/tally-reporter.ts"],
 	},
 });

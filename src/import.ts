@@ -44,25 +44,32 @@ export class Importer<Input, Output, Meta> {
 		const skipped: string[] = [];
 		const failures: unknown[] = [];
 		let imported = 0;
-		let batch: Promise<void>[] = [];
+		/** The key of each row that was skipped; null where it was imported, or failed. */
+		let batch: Promise<string | null>[] = [];
+		// In the order of the rows, whichever was answered first.
+		const count = async () => {
+			for (const key of await Promise.all(batch))
+				if (key !== null) skipped.push(key);
+			batch = [];
+		};
 		for await (const row of rows) {
 			batch.push(
 				this.#import(row).then(
 					(done) => {
-						if (done) imported += 1;
-						else skipped.push(row.sessionKey);
+						if (!done) return row.sessionKey;
+						imported += 1;
+						return null;
 					},
 					(error) => {
 						failures.push(error);
+						return null;
 					},
 				),
 			);
 			if (failures.length > 0) break;
-			if (batch.length < 1000) continue;
-			await Promise.all(batch);
-			batch = [];
+			if (batch.length === 1000) await count();
 		}
-		await Promise.all(batch);
+		await count();
 		if (failures.length > 0) throw failures[0];
 		return { imported, skipped };
 	}

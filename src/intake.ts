@@ -338,7 +338,7 @@ export class Intake<Input, Output, Meta> {
 	async #awake(parent: Arriving["parent"]): Promise<void> {
 		if (!parent) return;
 		const { sessionKey } = parent.live.ticket;
-		if (!this.#engine.directory.find(sessionKey)?.actor)
+		if (!this.#engine.directory.find(sessionKey)?.decided)
 			await this.#engine.touch(sessionKey);
 	}
 
@@ -349,7 +349,7 @@ export class Intake<Input, Output, Meta> {
 	): ChildOf {
 		const { ticket } = live;
 		const session = this.#engine.directory.find(ticket.sessionKey);
-		const run = session?.actor ? session.facts.run : null;
+		const run = session?.decided?.run;
 		if (live.isAborted || !run || run.stop || !ownsRun(run, ticket))
 			throw staleRun(ticket);
 		const { children } = this.#engine.runs;

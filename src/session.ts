@@ -102,6 +102,12 @@ export class LiveSession {
 		return (this.#actor as SessionActor).getSnapshot().context.facts;
 	}
 
+	/** The same, also where its actor is not in memory; null if that is known only once it has been read again. */
+	get decided(): SessionFacts | null {
+		if (this.#actor) return this.facts;
+		return this.pending === 0 ? this.committed : null;
+	}
+
 	get actor(): SessionActor | null {
 		return this.#actor;
 	}
@@ -157,6 +163,12 @@ export class LiveSession {
 		this.uncommittedMessages.clear();
 	}
 
+	/** Another actor in the place of the one that is, made of nothing but these facts. */
+	renew(facts: SessionFacts): void {
+		this.#actor?.stop();
+		this.#actor = this.#create(facts);
+	}
+
 	/** Leaves memory. */
 	passivate(): void {
 		this.#epoch += 1;
@@ -201,7 +213,7 @@ export class LiveSession {
 		const { facts, lost } = await this.#load(heals);
 		this.committed = facts;
 		this.#lost = lost;
-		this.#actor = this.#create(facts);
+		this.renew(facts);
 		const { doubt } = this;
 		this.doubt = null;
 		if (doubt)
