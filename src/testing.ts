@@ -13,14 +13,14 @@ export {
 	replayTrace,
 	type Violation,
 } from "./testing/explore.ts";
+export type { Extent } from "./testing/lane-fold.ts";
+export type { SvgOptions } from "./testing/lane-svg.ts";
 export {
 	type PathStep,
 	type SessionPath,
 	sessionPaths,
 } from "./testing/paths.ts";
 export { playPath, unplayedPaths } from "./testing/play-path.ts";
-export type { Extent } from "./testing/lane-fold.ts";
-export type { SvgOptions } from "./testing/lane-svg.ts";
 export { type Race, race } from "./testing/race.ts";
 export type { RaceAnswer, RaceHost, RaceTrace } from "./testing/race-play.ts";
 export {
