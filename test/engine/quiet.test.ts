@@ -19,24 +19,24 @@ const executed = ({ scripted }: ScriptedHost) =>
 		run.messages.map(({ input }) => input).join("+"),
 	);
 
-/** A clock that knows which of its timers have neither fired nor been cleared. */
-class CountingClock extends VirtualClock {
+/** A clock that knows which of its timers have neither fired nor been cleared, and can fire the newest out of turn. */
+class WatchedClock extends VirtualClock {
 	readonly open = new Set<unknown>();
-	#next: (() => void) | null = null;
+	#newest: (() => void) | null = null;
 
 	override setTimeout(f: () => void, ms: number) {
 		const timer = super.setTimeout(() => {
 			this.open.delete(timer);
 			f();
 		}, ms);
-		this.#next = f;
+		this.#newest = f;
 		this.open.add(timer);
 		return timer;
 	}
 
-	/** What is due next is due now, in the middle of whatever is under way. */
+	/** In the middle of whatever is under way. */
 	fire() {
-		this.#next?.();
+		this.#newest?.();
 	}
 
 	override clearTimeout(timer: unknown) {
@@ -80,7 +80,7 @@ for (const [kind, makeStore] of storeKinds)
 		test.each([0, 3])(
 			"that is over while something else begins changes nothing (after %i microtasks)",
 			async (delay) => {
-				const clock = new WallClock();
+				const clock = new WatchedClock();
 				const host = await start({ clock });
 				await send(host, "m1");
 				const admitted = host.runtime.admit("k", { runId: "A" });
@@ -177,7 +177,7 @@ for (const [kind, makeStore] of storeKinds)
 		});
 
 		test("outlives a clean close, goes on with the messages that come then, and leaves no timer behind", async () => {
-			const clock = new CountingClock();
+			const clock = new WatchedClock();
 			const host = await start({ clock });
 			await send(host, "m1");
 			await clock.advance(40);
