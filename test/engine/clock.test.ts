@@ -48,7 +48,7 @@ describe("a time that is longer than any timer of Node's", () => {
 	});
 
 	test("leaves no timer behind when nobody waits for it any more, however much of it is left", async () => {
-		for (const days of [1, 30, 55]) {
+		for (const days of [0, 30]) {
 			const { runtime, clock, end } = await running();
 			await clock.advance(days * dayMs);
 			end();
