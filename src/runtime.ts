@@ -396,7 +396,7 @@ export interface Run<Meta = JsonValue> {
 	 * A message to another session, as a child of this run, always with 'enqueue'. Attached (default): stopped with this run, and when it
 	 * settles.
 	 *
-	 * @throws STALE_RUN, INVALID_ARGUMENT for its own session or that of a run that it is attached to, and as `send`
+	 * @throws STALE_RUN, INVALID_ARGUMENT for its own session and, attached, for one that waits for it, and as `send`
 	 */
 	spawn(
 		sessionKey: string,

@@ -680,7 +680,7 @@ describe("a row that cannot be read", () => {
 		const { store, change } = await withRows();
 		// A newer version writes all that this one knows before what it adds itself.
 		const message = fullMessage("k", { fate: "queued" });
-		const run = runOf("k", "full", { followsSession: true });
+		const run = runOf("k", "full", { waitingSince: 5 });
 		await commit(
 			store,
 			writeOf("k", 1, {
