@@ -20,12 +20,12 @@ export {
 	type RaceRun,
 	type RaceStep,
 } from "./testing/race-step.ts";
-export type {
+export {
 	Trace,
-	TraceData,
-	TraceLane,
-	TraceStep,
-	TraceTone,
+	type TraceData,
+	type TraceLane,
+	type TraceStep,
+	type TraceTone,
 } from "./testing/trace.ts";
 export {
 	turns,
