@@ -55,10 +55,10 @@ export {
 } from "./testing/store-conformance.ts";
 export type {
 	Trace,
-	TraceData,
-	TraceLane,
-	TraceStep,
-	TraceTone,
+	type TraceData,
+	type TraceLane,
+	type TraceStep,
+	type TraceTone,
 } from "./testing/trace.ts";
 export {
 	type UnreachableTransition,

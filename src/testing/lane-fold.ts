@@ -45,14 +45,39 @@ function narrowed(trace: TraceData, most: number): TraceData {
 	const lanes = trace.lanes.filter(({ id }) => ids.has(id));
 	return {
 		lanes: [...lanes.slice(0, -1), rest, ...lanes.slice(-1)],
-		steps: trace.steps.map((step) => ({
-			...step,
-			from: laneOf(step.from),
-			to: laneOf(step.to),
-			// Of many sessions there is no one generation.
-			generation: ids.has(step.from) ? step.generation : null,
-		})),
+		steps: together(
+			trace.steps.map((step) => ({
+				...step,
+				from: laneOf(step.from),
+				to: laneOf(step.to),
+				// Of many sessions there is no one generation.
+				generation: ids.has(step.from) ? step.generation : null,
+			})),
+			rest.id,
+		),
 	};
+}
+
+/** What the sessions that share a lane do all the same, one after another, is one step, with how often. */
+function together(
+	steps: readonly TraceStep[],
+	lane: string,
+): readonly TraceStep[] {
+	const drawn: { step: TraceStep; count: number }[] = [];
+	for (const step of steps) {
+		const last = drawn.at(-1);
+		const isSame =
+			last !== undefined &&
+			(step.from === lane || step.to === lane) &&
+			(["kind", "from", "to", "label", "at"] as const).every(
+				(name) => last.step[name] === step[name],
+			);
+		if (isSame) last.count += 1;
+		else drawn.push({ step, count: 1 });
+	}
+	return drawn.map(({ step, count }) =>
+		count === 1 ? step : { ...step, label: `${step.label} (${count} times)` },
+	);
 }
 
 function shortened(trace: TraceData, most: number | undefined): TraceData {
