@@ -41,8 +41,10 @@ describe("a message that arrives", () => {
 		session.step({ type: "take", grant: "r1" });
 		expect(session.facts).toBe(before);
 		session.at += 50;
-		session.step({ type: "take", grant: "r1" });
+		const { effects } = session.step({ type: "take", grant: "r1" });
+		expect(effects).toEqual(["startRun"]);
 		expect(session.facts.run?.runId).toBe("r1");
+		expect(session.facts.version).toBe(before.version + 1);
 	});
 
 	test("behind one that waits is not taken before it", () => {
