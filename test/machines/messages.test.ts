@@ -32,14 +32,19 @@ describe("a message that arrives", () => {
 
 	test("with a quiet window waits, also in a session that is free", () => {
 		const session = new Stepper();
+		const unused = session.facts;
+		session.step({ type: "take", grant: "r1" });
+		expect(session.facts).toBe(unused);
 		session.message("m1", mode("enqueue", { debounceMs: 50 }));
-		expect(session.facts.run).toBeNull();
 		expect(waiting(session)).toEqual(["m1"]);
+		const before = session.facts;
 		session.step({ type: "take", grant: "r1" });
-		expect(session.facts.run).toBeNull();
+		expect(session.facts).toBe(before);
 		session.at += 50;
-		session.step({ type: "take", grant: "r1" });
+		const { effects } = session.step({ type: "take", grant: "r1" });
+		expect(effects).toEqual(["startRun"]);
 		expect(session.facts.run?.runId).toBe("r1");
+		expect(session.facts.version).toBe(before.version + 1);
 	});
 
 	test("behind one that waits is not taken before it", () => {
