@@ -53,7 +53,7 @@ export {
 	type StoreConformanceOptions,
 	storeConformance,
 } from "./testing/store-conformance.ts";
-export type {
+export {
 	Trace,
 	type TraceData,
 	type TraceLane,

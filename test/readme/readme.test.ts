@@ -32,6 +32,8 @@ describe("an embedding example of the README", () => {
 		["managed", 20],
 		["host-driven", 20],
 		["owned", 30],
+		["race", 10],
+		["explore", 10],
 	] as const)(
 		"%s: runs as printed, and prints what stands beside it",
 		async (name, lines) => {
