@@ -308,14 +308,20 @@ export class Play implements RaceStage {
 			throw wrongScript(
 				`${at}: tie it to what stops the run, before: "commit", or leave it out`,
 			);
-		const { draining, running } = this.runtime.stats();
-		const isStopped = [...this.#named.values()].some(
-			({ run, isOver }) => run?.signal.aborted && !isOver,
-		);
-		if (draining === 0 && !(running > 0 && isStopped))
+		if (!this.#isDraining)
 			throw wrongScript(
 				`${at}: nothing drains by then; a reset, abort or delete of a run that has not ended would have begun a drain`,
 			);
+	}
+
+	/** Whether anything that was told to stop may still come to its end. */
+	get #isDraining(): boolean {
+		return (
+			this.runtime.stats().draining > 0 ||
+			[...this.#named.values()].some(
+				({ run, isOver }) => run?.signal.aborted && !isOver,
+			)
+		);
 	}
 
 	/** What drains gets its grace period. */
@@ -326,10 +332,7 @@ export class Play implements RaceStage {
 	/** Nothing of the script may come after this. */
 	async #rest(): Promise<void> {
 		await turns();
-		const stopped = [...this.#named.values()].some(
-			({ run }) => run?.signal.aborted,
-		);
-		if (stopped) await this.#drained();
+		if (this.#isDraining) await this.#drained();
 		await turns();
 	}
 
@@ -433,8 +436,13 @@ export class Play implements RaceStage {
 			}
 			named.end.promise.catch(() => {});
 		}
-		const [named] = found;
+		const [named, ...others] = found;
 		if (!named) return execute?.(run);
+		// Messages that one run has taken are held up, and end, with it.
+		for (const other of others) {
+			other.course = named.course;
+			other.end = named.end;
+		}
 		const { course, end } = named;
 		const held = onCourse(run, course);
 		if (!execute) {
@@ -444,6 +452,7 @@ export class Play implements RaceStage {
 		const output = await execute(held);
 		course.visited.push("end");
 		if (this.#endedByScript().has(named.name)) await end.promise;
+		for (const one of found) one.isOver = true;
 		return output;
 	}
 

@@ -259,13 +259,15 @@ function reported(
 		what === "progress" ||
 		what === "end" ||
 		what === "error"
-	)
+	) {
+		if (!claims && (what === "end" || what === "error")) named.isOver = true;
 		return runtime.report({
 			runId: ticket.runId,
 			phase: what,
 			...(what === "error" ? { error: label } : {}),
 			...claims,
 		} as LifecycleReport);
+	}
 	return acted(run, what, label);
 }
 

@@ -21,12 +21,13 @@ import {
 import { VirtualClock } from "./virtual-clock.ts";
 
 /**
- * A script, one step after another. Each method gives a new script with one step more; awaited, it is played on a runtime of its own and
- * resolves with what came of it.
+ * A script, one step after another. Each method gives a new script with one step more; awaited, or returned from an async function, it
+ * is played on a runtime of its own and resolves with what came of it.
  */
 export interface Race extends PromiseLike<RaceTrace> {
 	/** A message whose run is called by this name, or a run that the host drives. */
 	run(name: string, options?: RaceRun): Race;
+	/** The command, with its own options. `key`, here and below: the session, default "k". */
 	reset(
 		options?: ResetOptions<JsonValue> & RaceMoment & { key?: string },
 	): Race;

@@ -270,6 +270,28 @@ for (const [kind, makeStore] of storeKinds)
 			expect(trace.run("b")).toBeNull();
 		});
 
+		test("messages that one run has taken are held up, and end, with it", async () => {
+			const trace = await race({ store: makeStore(), overlap: "collect" })
+				.run("a")
+				.run("b")
+				.run("c")
+				.then(late("end", { of: "a" }))
+				.then(late("end", { of: "c" }));
+			expect(trace.told.slice(3)).toEqual(["completed", "completed"]);
+			expect(trace.run("b")).toEqual(trace.run("c"));
+			expect(trace.row()).toMatchObject({ status: "ended", queued: 0 });
+		});
+
+		test("no time passes by itself, unless something drains when the script is over", async () => {
+			const still = await race({ store: makeStore() })
+				.run("a", { driver: "host", leaseMs: 1000 })
+				.abort()
+				.then(late("end"))
+				.run("b", { driver: "host", leaseMs: 1000 });
+			expect(still.row()).toMatchObject({ status: "running" });
+			expect(still.text()).not.toContain("+");
+		});
+
 		test("sessions of other keys take part", async () => {
 			const trace = await begin()
 				.run("a")
