@@ -26,6 +26,7 @@ import type { Config } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
 import { newestFirst, runsInArchive, unsettledRuns } from "./reader.ts";
+import { knownMessage } from "./records.ts";
 import type {
 	Answer,
 	ResetOptions,
@@ -212,7 +213,9 @@ export class Commands<Input, Output, Meta> {
 				heals: true,
 				prepare: (session) =>
 					(async () => {
-						repeated = messageId ? await this.#find(session, messageId) : null;
+						repeated = messageId
+							? await knownMessage(engine, session, messageId)
+							: null;
 						// Only the answer needs them: a stop does not depend on what can be read.
 						lastRow = await this.#lastRowOf(session).catch(() => null);
 						if (parts.ends) runs = await this.#runsOf(session).catch(() => []);
@@ -304,16 +307,6 @@ export class Commands<Input, Output, Meta> {
 					.map(({ messageId }) => messageId),
 			},
 		};
-	}
-
-	async #find(
-		session: LiveSession,
-		messageId: string,
-	): Promise<StoredMessage | null> {
-		return (
-			session.uncommittedMessages.get(messageId) ??
-			this.#engine.store.message(session.key, messageId)
-		);
 	}
 
 	/** Of a key that was deleted before: the row that its last generation ended with. */

@@ -34,6 +34,7 @@ import { AdmittedHandle, type Doors } from "./handles.ts";
 import { risingId } from "./ids.ts";
 import { lastRow, unsettledRuns } from "./reader.ts";
 import { type Receipts, settledBy } from "./receipts.ts";
+import { knownMessage } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
 import type {
@@ -199,9 +200,7 @@ export class Intake<Input, Output, Meta> {
 							prepare: async (session: LiveSession) => {
 								await this.#awake(message.parent);
 								if (named === undefined) return;
-								known =
-									session.uncommittedMessages.get(messageId) ??
-									(await engine.store.message(sessionKey, messageId));
+								known = await knownMessage(engine, session, messageId);
 							},
 						}),
 				expires: () => known === null && !resets,

@@ -15,6 +15,7 @@ import type { Config } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
 import { lastRow } from "./reader.ts";
+import { knownMessage } from "./records.ts";
 import type { Answer } from "./runtime.ts";
 import { rowAfter, type Turn } from "./turn.ts";
 
@@ -109,9 +110,8 @@ export class Queue<Input, Output, Meta> {
 				prepare: (session) => {
 					if (session.facts.queue.some((one) => one.messageId === messageId))
 						return undefined;
-					isGone = session.uncommittedMessages.has(messageId);
-					return engine.store.message(sessionKey, messageId).then((kept) => {
-						isGone ||= kept?.kind === "message";
+					return knownMessage(engine, session, messageId).then((known) => {
+						isGone = known?.kind === "message";
 					});
 				},
 				event: () => ({ ...event, at: engine.now() }),

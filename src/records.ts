@@ -1,10 +1,11 @@
-/** Owns how late words about a run reach its record: to the live run, to one that drains, or to the record of one that settled. */
+/** Owns how records are found that a session does not hold itself: of a run that settled, which late words are for, and of a message. */
 import type { ArchivedGeneration, SessionFacts } from "../machines/facts.ts";
 import { addUsage } from "../machines/lifecycle.ts";
 import { ownsRun, type RunFacts, stepRun } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
 import type { Engine } from "./engine.ts";
 import type { LiveSession } from "./session.ts";
+import type { StoredMessage } from "./store.ts";
 
 /** Usage always counts: to the live run, to one that drains, or in the record of one that settled. */
 export function countUsage<Meta>(
@@ -54,6 +55,20 @@ export async function keptRun<Meta>(
 			(run) => run.generation === generation && run.attempt === attempt,
 		) ?? null
 	);
+}
+
+/** What has become of a message id on a session, committed or not; null if it is not known, also where a purge is on its way to the store. */
+export async function knownMessage<Meta>(
+	engine: Engine<Meta>,
+	session: LiveSession,
+	messageId: string,
+): Promise<StoredMessage | null> {
+	const known =
+		session.uncommittedMessages.get(messageId) ??
+		(await engine.store.message(session.key, messageId));
+	const isErased =
+		known && known.fate !== "queued" && known.generation < session.erasedBefore;
+	return isErased ? null : known;
 }
 
 /** Whether the archived row of a generation is written once more, when a run of it has settled. */

@@ -82,6 +82,8 @@ export class LiveSession {
 	doubt: Doubt | null = null;
 	/** Messages that the store does not know yet, or not as they are now. */
 	readonly uncommittedMessages = new Map<string, StoredMessage>();
+	/** Generations before this one are erased, though the store may not know it yet. */
+	erasedBefore = 0;
 	#host: SessionHost;
 	#actor: SessionActor | null = null;
 	#mailbox: Operation[] = [];
@@ -161,6 +163,7 @@ export class LiveSession {
 		this.committed = null;
 		this.pending = 0;
 		this.uncommittedMessages.clear();
+		this.erasedBefore = 0;
 	}
 
 	/** Another actor in the place of the one that is, made of nothing but these facts. */
@@ -355,6 +358,7 @@ export class LiveSession {
 		operation.amend?.(turn);
 		for (const message of notesOf(turn))
 			this.uncommittedMessages.set(message.messageId, message);
+		this.erasedBefore = Math.max(this.erasedBefore, turn.purgeBefore ?? 0);
 		this.#host.made(turn);
 		return turn;
 	}

@@ -1,9 +1,10 @@
 /** `delete`: a reset into a generation that nobody sees; with `purge` nothing is left but the generation's number. */
 import { describe, expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { turns } from "../../src/testing/virtual-clock.ts";
 import { restart } from "../support/restart.ts";
-import { now, startScripted } from "../support/scripted-host.ts";
+import { codeOf, now, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 
 for (const [kind, makeStore] of storeKinds)
@@ -196,6 +197,37 @@ for (const [kind, makeStore] of storeKinds)
 					await runtime.report({ runId, sessionKey: "k", phase: "end" }),
 				).toMatchObject({ verdict: "unknown" });
 			}
+
+			test("forgets its messages at once, also for who asks before it is committed", async () => {
+				// 1 m1 has run → 2 delete(k, purge) → 3 m1 again, in the same tick: the store still knew it, so that it was told to be a duplicate
+				// of a run that was being erased, and never ran.
+				const { runtime, scripted } = await used();
+				await runtime.reset("k", { messageId: "new" });
+				const deleted = runtime.delete("k", { purge: true });
+				const again = runtime.send("k", "hello", { messageId: "m1" });
+				const reset = runtime.reset("k", { messageId: "new" });
+				expect(await deleted).toMatchObject({ result: "done" });
+				expect(await again).toMatchObject({ disposition: "started" });
+				await turns();
+				scripted.last.end();
+				expect(await reset).toMatchObject({ result: "done" });
+			});
+
+			test("forgets nothing if its commit fails", async () => {
+				const store = new FaultyStore(makeStore());
+				const { runtime, scripted } = await startScripted(store);
+				await runtime.send("k", "hello", { messageId: "m1" });
+				scripted.last.end();
+				await runtime.whenIdle();
+				store.faults.push("before", "before");
+				const deleted = codeOf(runtime.delete("k", { purge: true }));
+				const again = codeOf(runtime.send("k", "hello", { messageId: "m1" }));
+				expect(await deleted).toBe("STORE_FAILED");
+				expect(await again).toBe("STORE_FAILED");
+				expect(
+					await runtime.send("k", "hello", { messageId: "m1" }),
+				).toMatchObject({ disposition: "duplicate" });
+			});
 
 			test("erases archive, runs, refusals and message ids, and keeps the count of generations", async () => {
 				const { runtime, runId, scripted } = await used();
