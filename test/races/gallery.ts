@@ -64,7 +64,7 @@ export function pageOf(index: Index, drawings: readonly Drawing[]): string {
 </details>
 </header>
 <nav>
-<div class="find"><input type="search" id="find" placeholder="Find: an id, a word, a project" aria-label="Find a race"><output id="count"></output><button type="button" id="all">open all</button></div>
+<div class="find"><input type="search" id="find" placeholder="Find an id or a word" aria-label="Find a race"><output id="count"></output><button type="button" id="all">open all</button></div>
 <div class="chips">${chips.join("")}</div>
 </nav>
 <main>
@@ -109,7 +109,7 @@ ${shown}</details>`;
 /** One line for each event; the numbers are the catalogue's. */
 function orderOf(order: string): string {
 	return order
-		.split(/ → (?=\d)/)
+		.split(/ → (?=t?\d)/)
 		.map((event) => `<div>${escaped(event)}</div>`)
 		.join("");
 }

@@ -7,38 +7,9 @@ import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
-import { agree, scenarios, watch } from "./scenario.ts";
+import { agree, overtake, scenarios, watch } from "./scenario.ts";
 
 const minute = 60_000;
-
-/** Another process writes the row of a key behind its owner's back, as the owner is about to write it. */
-function overtake(store: FaultyStore, key: string): Promise<void> {
-	const { promise, resolve } = Promise.withResolvers<void>();
-	store.beforeCommit = async (batch) => {
-		const own = batch.sessions.find(({ sessionKey }) => sessionKey === key);
-		if (!own?.facts) return;
-		store.beforeCommit = null;
-		const { version } = own.facts;
-		await store.opened?.commit({ sessions: [own], refusals: [] });
-		await store.opened?.commit({
-			sessions: [
-				{
-					...own,
-					baseVersion: version,
-					facts: { ...own.facts, version: version + 1 },
-					generations: [],
-					runs: [],
-					messages: [],
-					entries: [],
-					hides: [],
-				},
-			],
-			refusals: [],
-		});
-		resolve();
-	};
-	return promise;
-}
 
 scenarios("MP, more than one process", ({ makeStore, start }) => {
 	test("MP-01 a run that was superseded is told so by a code of its own, which is no error of its model, and its message is not played again", async () => {

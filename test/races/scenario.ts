@@ -7,6 +7,7 @@ import { rowOf, type SessionFacts } from "turnkeeper/machines";
 import { afterEach, beforeEach, describe, expect } from "vitest";
 import type { AnyActorRef } from "xstate";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
+import type { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { Recorder } from "../../src/testing/recorder.ts";
 import type { Trace } from "../../src/testing/trace.ts";
 import { VirtualClock } from "../../src/testing/virtual-clock.ts";
@@ -194,4 +195,33 @@ async function expectWhole(
 		for (const run of ended.runs) expect(run.generation).toBe(ended.generation);
 		if (row) expect(ended.generation).toBeLessThan(row.generation);
 	}
+}
+
+/** Another process writes the row of a key behind its owner's back, as the owner is about to write it. */
+export function overtake(store: FaultyStore, key: string): Promise<void> {
+	const { promise, resolve } = Promise.withResolvers<void>();
+	store.beforeCommit = async (batch) => {
+		const own = batch.sessions.find(({ sessionKey }) => sessionKey === key);
+		if (!own?.facts) return;
+		store.beforeCommit = null;
+		const { version } = own.facts;
+		await store.opened?.commit({ sessions: [own], refusals: [] });
+		await store.opened?.commit({
+			sessions: [
+				{
+					...own,
+					baseVersion: version,
+					facts: { ...own.facts, version: version + 1 },
+					generations: [],
+					runs: [],
+					messages: [],
+					entries: [],
+					hides: [],
+				},
+			],
+			refusals: [],
+		});
+		resolve();
+	};
+	return promise;
 }

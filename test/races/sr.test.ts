@@ -5,7 +5,13 @@ import { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
-import { agree, scenarios, type WatchedHost, watch } from "./scenario.ts";
+import {
+	agree,
+	overtake,
+	scenarios,
+	type WatchedHost,
+	watch,
+} from "./scenario.ts";
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -218,25 +224,18 @@ scenarios(
 			await (await watch(before)).runtime.admit("k", { runId: "R" });
 			await before.crash();
 			const store = new FaultyStore(inner);
-			const moved = Promise.withResolvers<void>();
-			store.beforeCommit = async (batch) => {
-				store.beforeCommit = null;
-				// Somebody else's commit, with this one decided.
-				await store.opened?.commit(batch);
-				moved.resolve();
-			};
-			const outcome = codeOf(watch(store));
-			await moved.promise;
-			expect(await outcome).not.toMatchObject({ resolved: undefined });
-			await turns();
+			const taken = overtake(store, "k");
+			const started = codeOf(watch(store));
+			await taken;
+			expect(await started).toBe("STORE_LOCKED");
 			const reader = await inner.read();
 			const loaded = await reader.load("k");
 			await reader[Symbol.asyncDispose]();
-			// It was settled once, by the one who came first.
+			// What the other wrote stands, with nothing on top of it.
 			expect(loaded?.facts).toMatchObject({
 				run: null,
 				last: { outcome: "interrupted" },
-				version: 2,
+				version: 3,
 			});
 		});
 
