@@ -20,7 +20,11 @@ for (const [subpath, target] of Object.entries(manifest.exports)) {
 }
 
 export default defineConfig((cli) => ({
-	entry: { ...library, cli: "./src/cli/main.ts" },
+	entry: {
+		...library,
+		cli: "./src/cli/main.ts",
+		"simulate-worker": "./src/cli/simulate-worker.ts",
+	},
 	dts: { entry: library },
 	// Without a new set of declarations the old ones stay.
 	clean: cli.dts === false ? ["!**/*.d.ts"] : true,

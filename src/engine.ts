@@ -5,7 +5,7 @@
 import type { SessionEvent } from "../machines/events.ts";
 import type { SessionFacts, SessionRow } from "../machines/facts.ts";
 import { type RunFacts, stepRun, ticketOf } from "../machines/run.ts";
-import type { RunTicket } from "../machines/ticket.ts";
+import { type RunTicket, ticketId } from "../machines/ticket.ts";
 import type { RuntimeClock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { Config } from "./config.ts";
@@ -93,6 +93,9 @@ export class Engine<Meta>
 	#journal: Journal | null = null;
 	#gathering: Turn | null = null;
 	#lost: TurnkeeperError | null = null;
+	/** Runs that nobody drives and that are about to be settled. */
+	readonly #orphans = new Set<string>();
+	readonly #readsAgain = new WeakSet<Operation>();
 	/** Called with every run that becomes live while the runtime closes. */
 	whileClosing: (live: LiveRun) => void = () => {};
 
@@ -366,8 +369,21 @@ export class Engine<Meta>
 				this.runs.enter(run).facts = committed;
 				continue;
 			}
-			const ticket = ticketOf(run);
-			this.keep(key, {
+			this.#settleOrphan(key, ticketOf(run));
+		}
+	}
+
+	/** However often its session is read until that is stored, it is settled once. */
+	#settleOrphan(key: string, ticket: RunTicket): void {
+		const id = ticketId(ticket);
+		if (this.#orphans.has(id)) return;
+		this.#orphans.add(id);
+		const done = () => {
+			this.#orphans.delete(id);
+		};
+		this.keep(
+			key,
+			{
 				event: ({ facts }) => {
 					const at = this.now();
 					const end = { at, outcome: "interrupted" } as const;
@@ -379,9 +395,27 @@ export class Engine<Meta>
 						end,
 					};
 				},
-				committed() {},
-			});
-		}
+				committed: done,
+			},
+			done,
+		);
+	}
+
+	/** Reads a session whose turns were thrown away: what is live in it must not be out of sight. */
+	#readAgain(key: string): void {
+		const operation: Operation = {
+			kept: true,
+			event: () => null,
+			committed() {},
+			failed: (error) => {
+				if (this.isOver) return;
+				// It could not be read; what fails after it was read brings another one of these.
+				this.projection.trouble(error);
+				this.retries.again(key, operation);
+			},
+		};
+		this.#readsAgain.add(operation);
+		this.post(key, operation);
 	}
 
 	made(turn: Turn): void {
@@ -466,11 +500,11 @@ export class Engine<Meta>
 			// What may hold already keeps its slot, and must not be made again before that is known.
 			const isInDoubt = session.doubt?.turns.includes(turn) === true;
 			if (turn.start && !isInDoubt) this.taking.slots.release(turn.start.run);
-			if (!turn.operation.kept || !isInDoubt) turn.operation.failed(error);
+			if (turn.operation.kept && isInDoubt) continue;
+			if (!this.#readsAgain.has(turn.operation)) turn.operation.failed(error);
 		}
-		// Read again at once: what is live in it must not be out of sight. While the runtime starts, the start itself fails.
-		if (this.isServing)
-			this.keep(session.key, { event: () => null, committed() {} });
+		// At once. While the runtime starts, the start itself fails.
+		if (this.isServing) this.#readAgain(session.key);
 		this.directory.settle(session);
 		this.waiting.rest();
 	}

@@ -48,6 +48,7 @@ export interface RunsHost {
 	keep(
 		key: string,
 		operation: Omit<Operation, "failed" | "kept" | "intake">,
+		givenUp?: () => void,
 	): void;
 }
 
@@ -55,6 +56,9 @@ export class Runs implements DeadlineHost {
 	readonly children: Children;
 	readonly progress: Progress;
 	readonly #host: RunsHost;
+	/** Runs that are about to be abandoned, and children that are about to be told to stop, by when. */
+	readonly #abandoning = new Set<LiveRun>();
+	readonly #stopping = new Map<Child, number>();
 
 	constructor(host: RunsHost) {
 		this.#host = host;
@@ -174,27 +178,39 @@ export class Runs implements DeadlineHost {
 		});
 	}
 
-	#stopChild({ sessionKey, messageId }: Child, deadline: number): void {
-		this.#host.keep(sessionKey, {
-			event: ({ facts }) => {
-				const isHere =
-					facts.run?.messageIds.includes(messageId) ||
-					facts.queue.some((one) => one.messageId === messageId);
-				if (!isHere) return null;
-				const at = this.#host.now();
-				return {
-					type: "abort",
-					at,
-					grant: this.#host.taking.grant(facts),
-					cause: "parent",
-					reason: "the run that it is attached to ended",
-					deadline,
-					queued: "keep",
-					expect: { messageId },
-				};
+	/** Told once, unless it is to end sooner than it was told. */
+	#stopChild(child: Child, deadline: number): void {
+		const { sessionKey, messageId } = child;
+		if ((this.#stopping.get(child) ?? Number.POSITIVE_INFINITY) <= deadline)
+			return;
+		this.#stopping.set(child, deadline);
+		const done = () => {
+			if (this.#stopping.get(child) === deadline) this.#stopping.delete(child);
+		};
+		this.#host.keep(
+			sessionKey,
+			{
+				event: ({ facts }) => {
+					const isHere =
+						facts.run?.messageIds.includes(messageId) ||
+						facts.queue.some((one) => one.messageId === messageId);
+					if (!isHere) return null;
+					const at = this.#host.now();
+					return {
+						type: "abort",
+						at,
+						grant: this.#host.taking.grant(facts),
+						cause: "parent",
+						reason: "the run that it is attached to ended",
+						deadline,
+						queued: "keep",
+						expect: { messageId },
+					};
+				},
+				committed: done,
 			},
-			committed: () => {},
-		});
+			done,
+		);
 	}
 
 	/** The grace period of a run is over. What is attached to it has had the same, and ends before it. */
@@ -214,18 +230,28 @@ export class Runs implements DeadlineHost {
 		);
 	}
 
+	/** One that cannot be stored may be stopped again and again meanwhile; it is abandoned once. */
 	#abandon(live: LiveRun): void {
-		this.#host.keep(live.ticket.sessionKey, {
-			event: ({ facts }) => ({
-				type: "overdue",
-				at: this.#host.now(),
-				grant: this.#host.taking.grant(facts),
-				ticket: live.ticket,
-				stoppedBy: live.stoppedBy ?? undefined,
-				unread: live.unread,
-			}),
-			committed: () => {},
-		});
+		if (this.#abandoning.has(live)) return;
+		this.#abandoning.add(live);
+		const done = () => {
+			this.#abandoning.delete(live);
+		};
+		this.#host.keep(
+			live.ticket.sessionKey,
+			{
+				event: ({ facts }) => ({
+					type: "overdue",
+					at: this.#host.now(),
+					grant: this.#host.taking.grant(facts),
+					ticket: live.ticket,
+					stoppedBy: live.stoppedBy ?? undefined,
+					unread: live.unread,
+				}),
+				committed: done,
+			},
+			done,
+		);
 	}
 
 	leave(run: RunFacts, after: SessionFacts): void {

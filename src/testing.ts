@@ -45,6 +45,22 @@ export {
 	unreachableRunTransitions,
 } from "./testing/run-paths.ts";
 export type { AskedEffect, StimulusName } from "./testing/session-world.ts";
+export {
+	PromiseBroken,
+	type SimulateOptions,
+	type Simulation,
+	simulate,
+} from "./testing/simulate.ts";
+export {
+	type CommandOptions,
+	sessionCommands,
+} from "./testing/simulate-commands.ts";
+export type { SimulatedClock } from "./testing/simulate-time.ts";
+export type {
+	SimulatedExecutor,
+	SimulatedOptions,
+	SimulatedWorld,
+} from "./testing/simulate-world.ts";
 export type {
 	StoreMaker,
 	StorePlace,

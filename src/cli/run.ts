@@ -11,6 +11,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 	sessions: async () => (await import("./sessions.ts")).sessionsCommand,
 	import: async () => (await import("./import.ts")).importCommand,
 	backup: async () => (await import("./backup.ts")).backupCommand,
+	simulate: async () => (await import("./simulate.ts")).simulateCommand,
 };
 
 /**

@@ -220,8 +220,8 @@ export interface MoveOptions {
 }
 
 const modes: readonly OverlapMode[] = [
-	"reject",
 	"enqueue",
+	"reject",
 	"latest",
 	"collect",
 	"steer",

@@ -279,6 +279,18 @@ export class Witness {
 					`message ${messageId} waits on session ${key}, and the store says that it was ${fate ?? "never accepted"}`,
 				);
 		}
+		if (!wasLost)
+			for (const [id, message] of this.#messages)
+				if (
+					message.fate === "queued" &&
+					message.kind === "message" &&
+					id === `${key}/${message.messageId}` &&
+					!waiting.has(message.messageId)
+				)
+					this.break(
+						"durable",
+						`message ${id} was accepted and waits, and session ${key} has lost it from its line`,
+					);
 		if (wasLost || this.#healed.has(key)) {
 			this.#healed.add(key);
 			return;

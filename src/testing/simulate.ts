@@ -92,7 +92,7 @@ export class PromiseBroken extends Error {
 	) {
 		const last = at.trace.split("\n").slice(-linesTold).join("\n");
 		super(
-			`a promise is broken (${promises[at.promise]}): ${what}\n${at.replay}\nthe end of the trace:\n${last}`,
+			`a promise is broken (${promises[at.promise]}): ${what}\nseen ${at.seed === null ? "" : `in step ${at.step} of seed ${at.seed}; `}${at.replay}\nthe end of the trace:\n${last}`,
 		);
 		this.name = "PromiseBroken";
 		this.promise = promises[at.promise];
@@ -104,7 +104,7 @@ export class PromiseBroken extends Error {
 
 const linesTold = 40;
 export const defaultSteps = 150;
-const defaultKeys = 3;
+export const defaultKeys = 3;
 
 /**
  * Plays one seed: random calls of the whole contract on a runtime with a faulty store, a clock of its own and processes that die, every
@@ -129,7 +129,7 @@ export async function simulate(options: SimulateOptions): Promise<Simulation> {
 		},
 		retries,
 	);
-	const { trace } = await playAll(world, drawBoot(chance, retries), moves, {
+	await playAll(world, drawBoot(chance, retries), moves, {
 		steps,
 		seed,
 		replay: replayOf(options, steps),
@@ -146,55 +146,62 @@ export async function simulate(options: SimulateOptions): Promise<Simulation> {
 		lives,
 		crashes,
 		get trace() {
-			return trace();
+			return world.trace.text();
 		},
 	};
 }
 
 /** Plays moves on a fresh world, and brings it to its end. */
-export async function playAll(
+async function playAll(
 	world: World,
 	boot: Boot,
 	moves: Iterator<Move>,
-	told: {
+	told: Told & {
 		readonly steps: number;
-		readonly seed: number | null;
-		readonly replay: string;
-		readonly onProgress?: SimulateOptions["onProgress"];
+		readonly onProgress: SimulateOptions["onProgress"];
 	},
-): Promise<{ trace: () => string }> {
-	const judge = () => {
-		const { violation } = world.witness;
-		if (!violation) return;
-		const { step } = world.trace;
-		throw new PromiseBroken(violation.text, {
-			promise: violation.promise,
-			seed: told.seed,
-			step,
-			replay: `after step ${step} of ${told.steps}${told.seed === null ? "" : ` of seed ${told.seed}`}; ${told.replay}`,
-			trace: world.trace.text(),
-		});
-	};
-	const act = async (play: () => Promise<void>) => {
-		try {
-			await play();
-		} catch (error) {
-			// Whatever breaks off the play itself is the runtime's doing.
-			world.witness.break("said", errorText(error));
-		}
-		judge();
-	};
-	await act(() => world.boot(boot));
+): Promise<void> {
+	await judged(world, () => world.boot(boot), told);
 	for (let step = 1; step <= told.steps; step++) {
 		const next = moves.next();
 		if (next.done) break;
 		world.trace.step = step;
-		await act(() => world.play(next.value));
+		await judged(world, () => world.play(next.value), told);
 		told.onProgress?.(step, told.steps);
 	}
 	world.trace.step += 1;
-	await act(() => world.end());
-	return { trace: () => world.trace.text() };
+	await judged(world, () => world.end(), told);
+	// A simulation waits for nothing but itself: now the rest of the process gets its turn.
+	await new Promise<void>((next) => setImmediate(next));
+}
+
+/** What is said of where it was seen. */
+interface Told {
+	readonly seed: number | null;
+	readonly replay: string;
+}
+
+/** Plays a part of it, and throws if a promise was broken by then. */
+export async function judged(
+	world: World,
+	play: () => Promise<void>,
+	{ seed, replay }: Told,
+): Promise<void> {
+	try {
+		await play();
+	} catch (error) {
+		// Whatever breaks off the play itself is the runtime's doing.
+		world.witness.break("said", errorText(error));
+	}
+	const { violation } = world.witness;
+	if (!violation) return;
+	throw new PromiseBroken(violation.text, {
+		promise: violation.promise,
+		seed,
+		step: world.trace.step,
+		replay,
+		trace: world.trace.text(),
+	});
 }
 
 export async function worldOf(

@@ -7,7 +7,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { temporaryFile } from "../support/stores.ts";
 import { failure, start, turnkeeper, turnkeeperHere } from "./turnkeeper.ts";
 
-const commands = ["replay", "why", "sessions", "import", "backup"];
+const commands = ["replay", "why", "sessions", "import", "backup", "simulate"];
 
 /** A module that Node loads before the program. */
 function preload(source: string): readonly string[] {
@@ -43,7 +43,7 @@ describe("turnkeeper", () => {
 	});
 
 	test("a call that cannot be is one line and exit code 2", async () => {
-		const known = "replay, why, sessions, import, backup";
+		const known = "replay, why, sessions, import, backup, simulate";
 		expect(await turnkeeper([])).toEqual(
 			failure(
 				2,
@@ -87,6 +87,9 @@ describe("turnkeeper", () => {
 		[["import", "--db", "x"], /^FILE is missing; see /],
 		[["import", "x"], /^--db FILE is missing; see /],
 		[["backup", "x"], /^--db FILE is missing; see /],
+		[["simulate", "--seeds", "0"], /^--seeds is "0"; it must be a whole /],
+		[["simulate", "17"], /^"17" is one argument too many; see /],
+		[["simulate", "--trace", "--seeds", "2"], /^--trace is for one seed, /],
 	])("%j is a usage error", async (args, message) => {
 		expect(await turnkeeperHere(args)).toEqual(failure(2, message));
 	});
@@ -100,6 +103,7 @@ describe("turnkeeper", () => {
 		[["sessions", "archive", "k", "--db", "none.db"], /no such file$/],
 		[["backup", "copy.db", "--db", "none.db"], /there is no such file$/],
 		[["import", "none.jsonl", "--db", "new.db"], /there is no such file$/],
+		[["simulate", "--with", "none.ts"], "there is no module none.ts"],
 	])("%j is an error of exit code 1", async (args, message) => {
 		expect(await turnkeeperHere(args)).toEqual(failure(1, message));
 	});
