@@ -51,12 +51,12 @@ describe("a machine with a fault", () => {
 	test.each([
 		["ownsLiveRun", true, 2],
 		["mayAct", false, 1],
-		["isTaken", false, 6],
+		["isTaken", false, 5],
 		["isHidden", true, 4],
 		["expectsOther", false, 2],
 		["hasDrained", false, 3],
 		["mayTake", false, "liveness"],
-		["reserves", true, 6],
+		["reserves", true, 5],
 		["ownsDrainingRun", false, "liveness"],
 	] as const)(
 		"'%s' always %s breaks promise %s",
