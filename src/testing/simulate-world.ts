@@ -936,6 +936,8 @@ export class World {
 				return;
 			}
 			case "step back":
+				// A deadline that was decided on and is being stored is a time of before; what is left of it would be as much longer.
+				await this.time.advance(200);
 				this.#say(">", () => `the clock steps back ${move.ms} ms`);
 				this.#stepped += move.ms;
 				this.time.stepBack(move.ms);
