@@ -928,9 +928,8 @@ export class World {
 				return;
 			case "advance": {
 				// Hours of what is tried again every few seconds show nothing that a minute does not.
-				const ms = this.#store.isPoisoned
-					? Math.min(move.ms, 60_000)
-					: move.ms;
+				const most = this.#store.isPoisoned ? 60_000 : this.#longest();
+				const ms = Math.min(move.ms, most);
 				this.#say(">", () => `${ms} ms pass`);
 				await this.time.advance(ms);
 				return;
@@ -946,6 +945,13 @@ export class World {
 				await this.calm();
 				return;
 		}
+	}
+
+	/** While a run lives, the ids of its messages are not left to be erased: one of them sent anew would be another message of its name. */
+	#longest(): number {
+		for (const { run, retries } of this.witness.facts.values())
+			if (run || retries.length > 0) return 300_000;
+		return Number.POSITIVE_INFINITY;
 	}
 
 	#do(
