@@ -101,7 +101,10 @@ export function accept(
 		quietUntil:
 			event.policy.debounceMs > 0
 				? event.at + event.policy.debounceMs
-				: facts.quietUntil,
+				: // Where nothing waits, a window is over, whatever the clock says.
+					left.queue.length > 0
+					? facts.quietUntil
+					: 0,
 	};
 }
 

@@ -98,10 +98,11 @@ export class Taking {
 	}
 
 	/** A clock that stands before what was done already has stepped back: what was left then is left now. */
-	#nowFor({ queue, activeAt }: SessionFacts): number {
-		const newest = queue.reduce((a, b) => (a.seq > b.seq ? a : b));
-		const now = this.#host.clock.now();
-		return Math.max(now, activeAt, newest.acceptedAt);
+	#nowFor({ queue, quietUntil, activeAt }: SessionFacts): number {
+		const arrivals = queue
+			.map(({ acceptedAt }) => acceptedAt)
+			.filter((acceptedAt) => acceptedAt <= quietUntil);
+		return Math.max(this.#host.clock.now(), activeAt, ...arrivals);
 	}
 
 	#take(key: string): void {

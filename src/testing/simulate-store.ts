@@ -92,6 +92,11 @@ export class SimulatedStore implements SessionStore {
 		this.#poisoned = key;
 	}
 
+	/** Whether a session can be stored never, until something is done about it. */
+	get isPoisoned(): boolean {
+		return this.#poisoned !== null;
+	}
+
 	slow(ms: number): void {
 		this.#latency = ms;
 	}

@@ -418,6 +418,38 @@ for (const [kind, makeStore] of storeKinds)
 				expect(executed(host)).toEqual(["m1", "m2"]);
 			});
 
+			test("that of a message that left is no window for those who come after it", async () => {
+				const clock = new WallClock();
+				const host = await start({
+					clock,
+					overlap: (_, { input }) => (input === "m1" ? collect : "enqueue"),
+				});
+				await send(host, "m0");
+				const { messageId } = await send(host, "m1");
+				await host.runtime.queue.remove("k", messageId);
+				await clock.advance(100);
+				clock.back = hour;
+				await send(host, "m2");
+				host.scripted.last.end();
+				await clock.advance(0);
+				expect(executed(host)).toEqual(["m0", "m2"]);
+			});
+
+			test("a message without one, that comes after it, leaves it no longer than it was", async () => {
+				const clock = new WallClock();
+				const host = await start({
+					clock,
+					overlap: (_, { input }) => (input === "m1" ? collect : "enqueue"),
+				});
+				await send(host, "m0");
+				await send(host, "m1");
+				clock.back = hour;
+				await send(host, "m2");
+				host.scripted.last.end();
+				await clock.advance(100);
+				expect(executed(host)).toEqual(["m0", "m1"]);
+			});
+
 			test("between two processes, what was left of it is waited for and no more", async () => {
 				const store = new CrashingStore(makeStore());
 				const clock = new VirtualClock();
