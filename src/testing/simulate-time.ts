@@ -21,6 +21,8 @@ const mostSteps = 50_000;
 
 export class SimulatedTime {
 	#now = Date.UTC(2026, 0, 1);
+	/** By how much it was set back, in ms. */
+	#stepped = 0;
 	#order = 0;
 	#timers = new Set<Timer>();
 	#soon: Due[] = [];
@@ -30,6 +32,11 @@ export class SimulatedTime {
 
 	now(): number {
 		return this.#now;
+	}
+
+	/** As it passes, whatever the wall clock is set to. */
+	monotonic(): number {
+		return this.#now + this.#stepped;
 	}
 
 	/** The clock of one process. */
@@ -73,6 +80,7 @@ export class SimulatedTime {
 	/** Back, as wall clocks go; what was set fires after as long as before. */
 	stepBack(ms: number): void {
 		this.#now -= ms;
+		this.#stepped += ms;
 		const timers = [...this.#timers];
 		this.#timers.clear();
 		for (const timer of timers)
@@ -150,6 +158,10 @@ export class SimulatedClock implements Clock {
 
 	now(): number {
 		return this.#time.now();
+	}
+
+	monotonic(): number {
+		return this.#time.monotonic();
 	}
 
 	setTimeout(f: () => void, ms: number): unknown {

@@ -419,7 +419,7 @@ for (const [kind, makeStore] of storeKinds)
 			});
 
 			test("that of a message that left is no window for those who come after it", async () => {
-				const clock = new WallClock();
+				const clock = new VirtualClock();
 				const host = await start({
 					clock,
 					overlap: (_, { input }) => (input === "m1" ? collect : "enqueue"),
@@ -428,7 +428,7 @@ for (const [kind, makeStore] of storeKinds)
 				const { messageId } = await send(host, "m1");
 				await host.runtime.queue.remove("k", messageId);
 				await clock.advance(100);
-				clock.back = hour;
+				clock.stepBack(hour);
 				await send(host, "m2");
 				host.scripted.last.end();
 				await clock.advance(0);
@@ -436,14 +436,14 @@ for (const [kind, makeStore] of storeKinds)
 			});
 
 			test("a message without one, that comes after it, leaves it no longer than it was", async () => {
-				const clock = new WallClock();
+				const clock = new VirtualClock();
 				const host = await start({
 					clock,
 					overlap: (_, { input }) => (input === "m1" ? collect : "enqueue"),
 				});
 				await send(host, "m0");
 				await send(host, "m1");
-				clock.back = hour;
+				clock.stepBack(hour);
 				await send(host, "m2");
 				host.scripted.last.end();
 				await clock.advance(100);
