@@ -169,13 +169,13 @@ describe("a wait", () => {
 		const before = session.facts;
 		unwait("a", { attempt: 2 });
 		expect(session.facts).toBe(before);
-		expect(unwait("a").effects).toEqual(["reply"]);
+		expect(unwait("a").effects).toEqual([]);
 		expect(settledState(session)).toBe("waiting");
 		expect(session.facts.run?.waits).toMatchObject([{ name: "b" }]);
 		const last = session.facts;
 		unwait("b", { attempt: 2 });
 		expect(session.facts).toBe(last);
-		expect(unwait("b").effects).toEqual(["showRun", "reply"]);
+		expect(unwait("b").effects).toEqual(["showRun"]);
 		expect(settledState(session)).toBe("running");
 		expect(session.facts.run?.waits).toEqual([]);
 	});
