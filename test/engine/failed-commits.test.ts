@@ -19,6 +19,7 @@ for (const [kind, makeStore] of storeKinds)
 			store.faults.push("before", "before");
 			await expect(runtime.send("k", "hello")).rejects.toMatchObject({
 				code: "STORE_FAILED",
+				message: expect.stringContaining("nothing of it holds"),
 			});
 			expect(await runtime.get("k")).toBeNull();
 			expect(feed.map(({ type }) => type)).toEqual(["trouble"]);

@@ -73,6 +73,17 @@ describe("a reservation", () => {
 		expect(session.facts.reservations).toHaveLength(1);
 	});
 
+	test("gives a fresh generation its session id, and leaves that of a used one", () => {
+		const fresh = new Stepper();
+		fresh.admit("A", { reserve: true, givenSessionId: "H" });
+		expect(fresh.facts.sessionIds).toEqual(["H"]);
+		const used = new Stepper();
+		used.message("m1");
+		used.admit("A", { reserve: true, givenSessionId: "H" });
+		expect(used.facts.sessionIds).toEqual(["S1"]);
+		expect(used.facts.reservations).toMatchObject([{ sessionIds: ["H"] }]);
+	});
+
 	test("becomes live by an admission of its name, and is a reservation no more", () => {
 		const session = new Stepper();
 		session.admit("A", { reserve: true });
@@ -164,6 +175,52 @@ describe("a report", () => {
 			}
 	});
 
+	test("says nothing of the live run if anything that it gives is not true of that", () => {
+		const given = {
+			sessionKey: "k",
+			sessionId: "S1",
+			generation: 1,
+			attempt: 1,
+		};
+		for (const [field, value] of Object.entries({
+			sessionKey: "other",
+			sessionId: "S9",
+			generation: 2,
+			attempt: 2,
+		})) {
+			const session = new Stepper();
+			session.admit("A");
+			const before = session.facts;
+			expect(
+				session.report("A", "end", { ...given, [field]: value }).reply,
+			).toMatchObject({ verdict: "unknown" });
+			expect(session.facts).toBe(before);
+			expect(session.report("A", "end", given).reply).toMatchObject({
+				verdict: "applied",
+			});
+		}
+	});
+
+	test("of an error of a run that was told to stop does not fail its session, live or archived", () => {
+		const stopped = new Stepper();
+		stopped.admit("A");
+		stopped.abort();
+		stopped.report("A", "error", { error: "boom" });
+		expect(rowOf(stopped.facts)).toMatchObject({
+			status: "ended",
+			lastOutcome: "aborted",
+			lastError: null,
+		});
+		const drains = new Stepper();
+		drains.admit("A");
+		drains.reset("S2");
+		const { of } = drains.report("A", "error", { error: "boom" });
+		expect(of("keepRuns")).toMatchObject([[{ error: "boom" }]]);
+		expect(of("keepGeneration")).toMatchObject([
+			{ row: { status: "ended", lastOutcome: "aborted", lastError: null } },
+		]);
+	});
+
 	test("of a run that drains is filed with its own generation: its start, then its end", () => {
 		const session = new Stepper();
 		session.admit("A");
@@ -230,8 +287,15 @@ describe("usage", () => {
 		session.message("m1");
 		const ticket = live(session);
 		session.settled(ticket);
+		session.message("m2");
+		session.admit("A", { reserve: true });
 		expect(session.step({ ...usage, ticket }).effects).toEqual([]);
-		expect(session.facts.inputTokens).toBe(1);
+		expect(session.facts).toMatchObject({
+			inputTokens: 1,
+			run: { runId: "run-m2", inputTokens: 0 },
+			reservations: [{ inputTokens: 0 }],
+		});
+		session.settled(live(session));
 		session.reset("S2");
 		const before = session.facts;
 		session.step({ ...usage, ticket });

@@ -30,6 +30,13 @@ describe("a message that arrives", () => {
 		]);
 	});
 
+	test("opens a session once: what comes later finds it as it is", () => {
+		const session = busy();
+		const { createdAt } = session.facts;
+		session.message("m2", { sessionId: "S7" });
+		expect(session.facts).toMatchObject({ sessionIds: ["S1"], createdAt });
+	});
+
 	test("with a quiet window waits, also in a session that is free", () => {
 		const session = new Stepper();
 		const unused = session.facts;

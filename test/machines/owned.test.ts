@@ -1,7 +1,7 @@
 /** The bare machine: what a run may ask for in its own name, until when, and what nobody else may. */
-import type { QueuedMessage } from "turnkeeper/machines";
+import { type QueuedMessage, rowOf } from "turnkeeper/machines";
 import { describe, expect, test } from "vitest";
-import { live, Stepper } from "./stepper.ts";
+import { live, policy, Stepper } from "./stepper.ts";
 
 function running(): Stepper {
 	const session = new Stepper();
@@ -313,6 +313,7 @@ describe("a run that died", () => {
 			attempt: 2,
 			messageIds: ["m1"],
 		});
+		expect(session.facts.retries).toEqual([]);
 		const again = live(session);
 		const deliver = (name: string) =>
 			session.step({ type: "deliver", ticket: again, name });
@@ -351,21 +352,103 @@ describe("a run that died", () => {
 		}
 	});
 
-	test("and waits to be tried again is answered, completed and taken back like any other", () => {
-		const dead = () => {
-			const session = waiting("a");
-			const ticket = live(session);
-			session.step({ type: "deliver", ticket, name: "d" });
-			session.settled(ticket, "interrupted", {
-				retry: {
-					messages: [messageOf(session)],
-					maxAttempts: 2,
-					maxAgeMs: 1000,
-				},
-			});
-			expect(session.facts.retries).toMatchObject([{ runId: "run-m1" }]);
-			return { session, ticket };
-		};
+	test("because its process closed is tried again, though it was told to stop", () => {
+		const session = running();
+		session.abort({ cause: "shutdown" });
+		die(session);
+		expect(session.facts.run).toMatchObject({ runId: "run-m1", attempt: 2 });
+	});
+
+	test("while it waited waits for nothing in its next attempt, until it asks again", () => {
+		const session = waiting("a");
+		die(session);
+		expect(settledState(session)).toBe("running");
+		expect(rowOf(session.facts).waits).toEqual([]);
+		session.step({
+			type: "wait",
+			ticket: live(session),
+			name: "a",
+			deadline: null,
+		});
+		expect(settledState(session)).toBe("waiting");
+	});
+
+	/** A run that died and waits to be tried again, with a wait and a delivery that are open. */
+	function dead() {
+		const session = waiting("a");
+		const ticket = live(session);
+		session.step({ type: "deliver", ticket, name: "d" });
+		session.settled(ticket, "interrupted", {
+			retry: {
+				messages: [messageOf(session)],
+				maxAttempts: 2,
+				maxAgeMs: 1000,
+			},
+		});
+		expect(session.facts.retries).toMatchObject([{ runId: "run-m1" }]);
+		return { session, ticket };
+	}
+
+	test("still waits for its turn when something else came before it", () => {
+		const { session } = dead();
+		session.message("m2", { policy: { ...policy, mode: "interrupt" } });
+		expect(session.facts).toMatchObject({
+			run: { runId: "run-m2" },
+			queue: [{ messageId: "m1" }],
+			retries: [{ runId: "run-m1" }],
+		});
+		session.settled(live(session), "completed", { grant: "fresh" });
+		expect(session.facts.run).toMatchObject({ runId: "run-m1", attempt: 2 });
+	});
+
+	test("is not meant by an abort of the run that is live, nor by what that delivers", () => {
+		const { session, ticket } = dead();
+		session.admit("A");
+		session.step({ type: "deliver", ticket: live(session), name: "d" });
+		session.step({
+			type: "delivered",
+			ticket,
+			name: "d",
+			status: "done",
+			result: 7,
+		});
+		expect(session.facts).toMatchObject({
+			run: { deliveries: [{ status: "begun" }] },
+			retries: [{ deliveries: [{ status: "done" }] }],
+		});
+		session.abort();
+		expect(session.facts).toMatchObject({
+			run: { runId: "A", stop: { cause: "abort" } },
+			queue: [{ messageId: "m1" }],
+			retries: [{ runId: "run-m1" }],
+		});
+	});
+
+	test("is taken back by an abort, alone; and by a reset, whatever that keeps", () => {
+		const aborted = dead().session;
+		aborted.message("m2", { grant: null });
+		const { effects, of, reply } = aborted.abort();
+		expect(effects).toEqual(["keepMessages", "reply"]);
+		expect(of("keepMessages")).toMatchObject([
+			[{ message: { messageId: "m1" }, fate: "removed" }],
+		]);
+		expect(reply).toEqual({ result: "done" });
+		expect(aborted.facts).toMatchObject({
+			queue: [{ messageId: "m2" }],
+			retries: [],
+		});
+		const reset = dead().session;
+		reset.message("m2", { grant: null });
+		expect(reset.reset("S2").of("keepMessages")).toMatchObject([
+			[{ message: { messageId: "m1" }, fate: "removed" }],
+		]);
+		expect(reset.facts).toMatchObject({
+			queue: [{ messageId: "m2" }],
+			retries: [],
+		});
+	});
+
+	test("and waits to be tried again may still be answered, and learn how a delivery ended", () => {
 		const { session, ticket } = dead();
 		const answer = session.step({
 			type: "answer",
@@ -384,10 +467,5 @@ describe("a run that died", () => {
 		expect(session.facts.retries).toMatchObject([
 			{ answers: [{ value: "yes" }], deliveries: [{ status: "done" }] },
 		]);
-		const other = dead().session;
-		const { effects, reply } = other.abort();
-		expect(effects).toEqual(["keepMessages", "reply"]);
-		expect(reply).toEqual({ result: "done" });
-		expect(other.facts).toMatchObject({ queue: [], retries: [] });
 	});
 });

@@ -1,5 +1,5 @@
 /** The bare machine: what stops a run or ends a generation, whom it means, and when a session is done with it. */
-import { rowOf } from "turnkeeper/machines";
+import { rowOf, ticketOf } from "turnkeeper/machines";
 import { describe, expect, test } from "vitest";
 import { live, Stepper } from "./stepper.ts";
 
@@ -240,6 +240,17 @@ describe("a reset", () => {
 		expect(session.facts.run?.messageIds).toEqual(["m2"]);
 	});
 
+	test("of what the host still closes leaves both to close, each by itself", () => {
+		const session = ended();
+		session.reset("S2", { hook: true });
+		session.reset("S3", { hook: true });
+		session.step({ type: "closed", generation: 1 });
+		expect(session.facts.closing).toMatchObject([{ generation: 2 }]);
+		expect(session.snapshot.value).toBe("resetting");
+		session.step({ type: "closed", generation: 2 });
+		expect(session.snapshot.value).toBe("idle");
+	});
+
 	test("is not over while the host still closes, though every run has settled", () => {
 		const session = running();
 		const old = live(session);
@@ -308,6 +319,12 @@ describe("a delete", () => {
 			[{ generation: 1, deadline: 7000 }],
 		]);
 		expect(drains.snapshot.value).toBe("resetting");
+		drains.step({ type: "closed", generation: 1 });
+		const [left] = drains.facts.draining;
+		expect(drains.settled(ticketOf(left?.run as never)).effects).toEqual([
+			"keepRuns",
+			"keepGeneration",
+		]);
 
 		const waits = running();
 		waits.message("m2");
