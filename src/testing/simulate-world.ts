@@ -191,6 +191,7 @@ export class World {
 		}
 		for (let tries = 0; !life.isDead; tries++) {
 			let outcome: "open" | "failed" | null = null;
+			let problem: unknown;
 			life.runtime.start().then(
 				() => {
 					outcome = "open";
@@ -199,6 +200,7 @@ export class World {
 				},
 				(error) => {
 					outcome = "failed";
+					problem = error;
 					this.#say("*", () => `start failed: ${problemText(error)}`);
 				},
 			);
@@ -211,6 +213,13 @@ export class World {
 			if (outcome === "open" || life.isDead) return;
 			if (outcome === null) {
 				this.witness.break("running", "start never comes to an end");
+				return;
+			}
+			if (tries > 3) {
+				this.witness.break(
+					"running",
+					`start fails, and the store is well: ${problemText(problem)}`,
+				);
 				return;
 			}
 			// A store that does not answer is well again in the end.
@@ -1315,6 +1324,7 @@ export class World {
 				`${timers} timers are set when all has come to its end`,
 			);
 		await this.#shown();
+		await this.time.settle();
 		if (!this.witness.violation)
 			await this.#close({ runs: "abort", graceMs: 0 });
 	}

@@ -139,13 +139,12 @@ describe("simulate", () => {
 			expect(again.message).toBe(message);
 		});
 
-		test("of the built-in play is played again by the command line", async () => {
-			const error = new Error("out of luck");
+		test("is that a runtime never starts", async () => {
 			const refused = broken(() => ({
-				unsettled: () => Promise.reject(error),
+				unsettled: () => Promise.reject(new Error("out of luck")),
 			}));
 			const { message } = await firstBroken({ store: refused });
-			expect(message).toContain("simulate({ seed: 1, steps: 150, store })");
+			expect(message).toContain("start fails, and the store is well: out of luck");
 		});
 
 		test.each<[string, string, Parameters<typeof broken>[0]]>([
