@@ -576,6 +576,12 @@ export class Witness {
 		else this.#sending.delete(id);
 	}
 
+	/** With what the store keeps it, if it keeps it. */
+	inputOf(key: string, messageId: string): JsonValue | null {
+		const known = this.#messages.get(`${key}/${messageId}`);
+		return known?.kind === "message" ? known.input : null;
+	}
+
 	edited(key: string, messageId: string): void {
 		this.#edited.add(`${key}/${messageId}`);
 	}
@@ -910,6 +916,14 @@ export class Witness {
 			if (message.kind !== "message") continue;
 			if (message.fate === "queued" && !this.#healed.size)
 				this.break("said", `message ${id} waits for ever`);
+			const key = id.slice(0, -message.messageId.length - 1);
+			if (!this.#healed.has(key) && !this.#erased.has(id)) {
+				const run = takenBy.get(id);
+				if (message.fate === "removed" && run !== undefined)
+					this.break("durable", `message ${id} was removed, and run ${run} has it`);
+				if (message.fate === "taken" && run === undefined)
+					this.break("durable", `message ${id} was taken, and no run has it`);
+			}
 			const fate = life.fates.get(id);
 			if (fate !== undefined && fate !== message.fate)
 				this.break(

@@ -81,6 +81,8 @@ interface Life {
 	readonly admitted: AdmittedRun[];
 	/** Calls that have not been answered, with what they were. */
 	readonly calls: Map<number, string>;
+	/** Receipts whose message has not settled. */
+	readonly receipts: Map<SendReceipt, string>;
 	isDead: boolean;
 	isClosing: boolean;
 	/** The store has failed in this life. */
@@ -170,6 +172,7 @@ export class World {
 			managed: [],
 			admitted: [],
 			calls: new Map(),
+			receipts: new Map(),
 			isDead: false,
 			isClosing: false,
 			failuresBefore: this.#store.failures,
@@ -542,8 +545,10 @@ export class World {
 		this.witness.accepted(key, receipt);
 		if (receipt.ticket) this.#tickets.push(receipt.ticket);
 		const life = this.#live;
+		life.receipts.set(receipt, `${key}/${messageId}`);
 		receipt.settled.then(
 			(settled) => {
+				life.receipts.delete(receipt);
 				if (life.isDead) return;
 				this.#say(
 					"<",
@@ -1323,10 +1328,43 @@ export class World {
 				"released",
 				`${timers} timers are set when all has come to its end`,
 			);
+		if (life.receipts.size > 0)
+			this.witness.break(
+				"said",
+				`the receipt of ${[...life.receipts.values()].join(", ")} never settles`,
+			);
 		await this.#shown();
-		await this.time.settle();
+		await this.#sendAgain();
 		if (!this.witness.violation)
 			await this.#close({ runs: "abort", graceMs: 0 });
+	}
+
+	/** Whatever was accepted is known by its id, and how it ended. */
+	async #sendAgain(): Promise<void> {
+		const life = this.#live;
+		for (const { key, messageId } of this.#sent) {
+			const input = this.witness.inputOf(key, messageId);
+			if (input === null) continue;
+			this.#call(
+				`send ${key} ${messageId} again`,
+				(runtime) => runtime.send(key, input, { messageId }),
+				{
+					says: ({ disposition }) => disposition,
+					told: (receipt) => {
+						if (receipt.disposition !== "duplicate")
+							this.witness.break(
+								"durable",
+								`message ${key}/${messageId} was accepted before, and is ${receipt.disposition}`,
+							);
+						this.#received(key, receipt);
+					},
+				},
+			);
+		}
+		await this.time.settle();
+		const left = [...life.calls.values(), ...life.receipts.values()];
+		if (left.length > 0)
+			this.witness.break("said", `${left.join("; ")} never comes to an end`);
 	}
 
 	#isAtRest(): boolean {

@@ -83,7 +83,7 @@ describe("simulate", () => {
 
 	test("plays the same on SQLite as in memory", async () => {
 		const [memory, sqlite] = storeKinds.map(([, store]) => store);
-		for (let seed = 1; seed <= 3; seed++) {
+		for (let seed = 1; seed <= 15; seed++) {
 			const one = await simulate({ seed, store: memory as never });
 			const other = await simulate({ seed, store: sqlite as never });
 			expect(other.trace).toBe(one.trace);
