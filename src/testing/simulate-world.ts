@@ -341,7 +341,8 @@ export class World {
 					? `close failed: ${problemText(problem)}`
 					: `close({ runs: "${how.runs}", graceMs: ${how.graceMs} }) never comes to an end`,
 			);
-		await this.time.settle();
+		// What is being read when the runtime closes is answered when the store answers.
+		await this.time.advance(200);
 		if (life.calls.size > 0)
 			this.witness.break(
 				"released",
@@ -1136,7 +1137,7 @@ export class World {
 			what === "input"
 				? { input: { n, edited: true } }
 				: { before: what === "last" ? null : (other?.messageId ?? null) };
-		if (what === "input") this.witness.edited(key, messageId);
+		if (what !== "remove") this.witness.edited(key, messageId);
 		this.#call(
 			what === "remove"
 				? `queue.remove ${key} ${messageId}`
@@ -1266,7 +1267,7 @@ export class World {
 		if (this.#live.isDead) await this.#succeed();
 		const life = this.#live;
 		for (const key of this.witness.facts.keys())
-			if (this.#store.isLost(key))
+			if (this.#store.isLost(key) || this.witness.isFull(key))
 				this.#call(`reset ${key}`, (runtime) => runtime.reset(key), {
 					says: (answer) => this.#stopped(answer),
 				});

@@ -144,7 +144,9 @@ describe("simulate", () => {
 				unsettled: () => Promise.reject(new Error("out of luck")),
 			}));
 			const { message } = await firstBroken({ store: refused });
-			expect(message).toContain("start fails, and the store is well: out of luck");
+			expect(message).toContain(
+				"start fails, and the store is well: out of luck",
+			);
 		});
 
 		test.each<[string, string, Parameters<typeof broken>[0]]>([
