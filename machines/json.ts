@@ -25,16 +25,15 @@ export function mergePatch(
 	patch: JsonValue,
 ): JsonValue {
 	if (!isObject(patch)) return patch;
-	// A null prototype, so that a field named __proto__ is an ordinary field.
-	const result: Record<string, JsonValue> = Object.assign(
-		Object.create(null),
-		isObject(target) ? target : {},
+	// A map on the way, so that a field named __proto__ is an ordinary field.
+	const result = new Map<string, JsonValue>(
+		Object.entries(isObject(target) ? target : {}),
 	);
 	for (const [name, value] of Object.entries(patch)) {
-		if (value === null) delete result[name];
-		else result[name] = mergePatch(result[name], value);
+		if (value === null) result.delete(name);
+		else result.set(name, mergePatch(result.get(name), value));
 	}
-	return result;
+	return Object.fromEntries(result);
 }
 
 /** Freezes a JSON value throughout, once: what was given out must not be anybody's door back in. */

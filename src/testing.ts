@@ -51,6 +51,10 @@ export {
 	type Simulation,
 	simulate,
 } from "./testing/simulate.ts";
+export {
+	type CommandOptions,
+	sessionCommands,
+} from "./testing/simulate-commands.ts";
 export type { SimulatedClock } from "./testing/simulate-time.ts";
 export type {
 	SimulatedExecutor,

@@ -322,15 +322,6 @@ export class Witness {
 					"durable",
 					`message ${id} was removed, and then ${message.fate}`,
 				);
-			if (
-				known.fate === "taken" &&
-				message.fate === "taken" &&
-				known.run?.runId !== message.run?.runId
-			)
-				this.break(
-					"durable",
-					`message ${id} was taken by run ${known.run?.runId}, and then by ${message.run?.runId}`,
-				);
 		}
 		this.#messages.set(id, message);
 		if (message.kind !== "message") return;
@@ -576,6 +567,19 @@ export class Witness {
 		else this.#sending.delete(id);
 	}
 
+	/** With what the store keeps it, if it keeps it. */
+	inputOf(key: string, messageId: string): JsonValue | null {
+		const known = this.#messages.get(`${key}/${messageId}`);
+		return known?.kind === "message" ? known.input : null;
+	}
+
+	/** Whether a deleted session has messages in line, and may take no other one. */
+	isFull(key: string): boolean {
+		const { hidden, queue = [] } = this.facts.get(key) ?? {};
+		return hidden === true && queue.length > 0;
+	}
+
+	/** It was given another input or another place. */
 	edited(key: string, messageId: string): void {
 		this.#edited.add(`${key}/${messageId}`);
 	}
@@ -700,7 +704,9 @@ export class Witness {
 	looked(ticket: RunTicket, { messageId, input }: Message): void {
 		const id = `${ticket.sessionKey}/${messageId}`;
 		const before = this.#seen.get(id);
-		if (before !== undefined && before !== ticket.runId)
+		// What was to be tried again and was given another place goes its own way.
+		const mayMove = this.#edited.has(id);
+		if (before !== undefined && before !== ticket.runId && !mayMove)
 			this.break(
 				"durable",
 				`message ${id} was given to run ${before}, and then to ${ticket.runId}`,
@@ -885,16 +891,19 @@ export class Witness {
 	over(): void {
 		const life = this.#life;
 		const takenBy = new Map<string, string>();
+		const died = new Set<string>();
 		for (const run of this.#runs.values())
 			for (const messageId of run.messageIds) {
 				const id = `${run.sessionKey}/${messageId}`;
 				const other = takenBy.get(id);
-				if (other !== undefined && other !== run.runId && !this.#erased.has(id))
+				const mayMove = this.#edited.has(id) || this.#erased.has(id);
+				if (other !== undefined && other !== run.runId && !mayMove)
 					this.break(
 						"durable",
 						`runs ${other} and ${run.runId} both have message ${id}`,
 					);
 				takenBy.set(id, run.runId);
+				if (run.outcome === "interrupted") died.add(id);
 			}
 		for (const [key, facts] of this.facts) {
 			const [run] = unsettledOf(facts);
@@ -910,6 +919,18 @@ export class Witness {
 			if (message.kind !== "message") continue;
 			if (message.fate === "queued" && !this.#healed.size)
 				this.break("said", `message ${id} waits for ever`);
+			const key = id.slice(0, -message.messageId.length - 1);
+			if (!this.#healed.has(key) && !this.#erased.has(id)) {
+				const run = takenBy.get(id);
+				// What is to be tried again may be taken back before it is.
+				if (message.fate === "removed" && run !== undefined && !died.has(id))
+					this.break(
+						"durable",
+						`message ${id} was removed, and run ${run} has it`,
+					);
+				if (message.fate === "taken" && run === undefined)
+					this.break("durable", `message ${id} was taken, and no run has it`);
+			}
 			const fate = life.fates.get(id);
 			if (fate !== undefined && fate !== message.fate)
 				this.break(

@@ -81,6 +81,8 @@ interface Life {
 	readonly admitted: AdmittedRun[];
 	/** Calls that have not been answered, with what they were. */
 	readonly calls: Map<number, string>;
+	/** Receipts whose message has not settled. */
+	readonly receipts: Map<SendReceipt, string>;
 	isDead: boolean;
 	isClosing: boolean;
 	/** The store has failed in this life. */
@@ -170,6 +172,7 @@ export class World {
 			managed: [],
 			admitted: [],
 			calls: new Map(),
+			receipts: new Map(),
 			isDead: false,
 			isClosing: false,
 			failuresBefore: this.#store.failures,
@@ -191,6 +194,7 @@ export class World {
 		}
 		for (let tries = 0; !life.isDead; tries++) {
 			let outcome: "open" | "failed" | null = null;
+			let problem: unknown;
 			life.runtime.start().then(
 				() => {
 					outcome = "open";
@@ -199,6 +203,7 @@ export class World {
 				},
 				(error) => {
 					outcome = "failed";
+					problem = error;
 					this.#say("*", () => `start failed: ${problemText(error)}`);
 				},
 			);
@@ -211,6 +216,13 @@ export class World {
 			if (outcome === "open" || life.isDead) return;
 			if (outcome === null) {
 				this.witness.break("running", "start never comes to an end");
+				return;
+			}
+			if (tries > 3) {
+				this.witness.break(
+					"running",
+					`start fails, and the store is well: ${problemText(problem)}`,
+				);
 				return;
 			}
 			// A store that does not answer is well again in the end.
@@ -329,7 +341,8 @@ export class World {
 					? `close failed: ${problemText(problem)}`
 					: `close({ runs: "${how.runs}", graceMs: ${how.graceMs} }) never comes to an end`,
 			);
-		await this.time.settle();
+		// What is being read when the runtime closes is answered when the store answers.
+		await this.time.advance(200);
 		if (life.calls.size > 0)
 			this.witness.break(
 				"released",
@@ -533,8 +546,10 @@ export class World {
 		this.witness.accepted(key, receipt);
 		if (receipt.ticket) this.#tickets.push(receipt.ticket);
 		const life = this.#live;
+		life.receipts.set(receipt, `${key}/${messageId}`);
 		receipt.settled.then(
 			(settled) => {
+				life.receipts.delete(receipt);
 				if (life.isDead) return;
 				this.#say(
 					"<",
@@ -1122,7 +1137,7 @@ export class World {
 			what === "input"
 				? { input: { n, edited: true } }
 				: { before: what === "last" ? null : (other?.messageId ?? null) };
-		if (what === "input") this.witness.edited(key, messageId);
+		if (what !== "remove") this.witness.edited(key, messageId);
 		this.#call(
 			what === "remove"
 				? `queue.remove ${key} ${messageId}`
@@ -1252,7 +1267,7 @@ export class World {
 		if (this.#live.isDead) await this.#succeed();
 		const life = this.#live;
 		for (const key of this.witness.facts.keys())
-			if (this.#store.isLost(key))
+			if (this.#store.isLost(key) || this.witness.isFull(key))
 				this.#call(`reset ${key}`, (runtime) => runtime.reset(key), {
 					says: (answer) => this.#stopped(answer),
 				});
@@ -1314,9 +1329,43 @@ export class World {
 				"released",
 				`${timers} timers are set when all has come to its end`,
 			);
+		if (life.receipts.size > 0)
+			this.witness.break(
+				"said",
+				`the receipt of ${[...life.receipts.values()].join(", ")} never settles`,
+			);
 		await this.#shown();
+		await this.#sendAgain();
 		if (!this.witness.violation)
 			await this.#close({ runs: "abort", graceMs: 0 });
+	}
+
+	/** Whatever was accepted is known by its id, and how it ended. */
+	async #sendAgain(): Promise<void> {
+		const life = this.#live;
+		for (const { key, messageId } of this.#sent) {
+			const input = this.witness.inputOf(key, messageId);
+			if (input === null) continue;
+			this.#call(
+				`send ${key} ${messageId} again`,
+				(runtime) => runtime.send(key, input, { messageId }),
+				{
+					says: ({ disposition }) => disposition,
+					told: (receipt) => {
+						if (receipt.disposition !== "duplicate")
+							this.witness.break(
+								"durable",
+								`message ${key}/${messageId} was accepted before, and is ${receipt.disposition}`,
+							);
+						this.#received(key, receipt);
+					},
+				},
+			);
+		}
+		await this.time.settle();
+		const left = [...life.calls.values(), ...life.receipts.values()];
+		if (left.length > 0)
+			this.witness.break("said", `${left.join("; ")} never comes to an end`);
 	}
 
 	#isAtRest(): boolean {

@@ -73,15 +73,15 @@ describe("a table", () => {
 });
 
 describe("a progress bar", () => {
-	function bar(isTTY: boolean) {
+	function bar(isTTY: boolean, unit: string | null = null) {
 		const written: string[] = [];
 		let now = 0;
 		const screen = {
 			isTTY,
-			columns: 30,
+			columns: unit === null ? 30 : 50,
 			write: (text: string) => written.push(text),
 		};
-		const progress = new Progress("copy", 200, screen, () => now);
+		const progress = new Progress("copy", 200, screen, () => now, unit);
 		return {
 			written,
 			progress,
@@ -122,6 +122,31 @@ describe("a progress bar", () => {
 		expect(written.at(-1)).toBe("\r\u001b[K");
 		progress.advance(1);
 		expect(written.at(-1)).toContain("copy");
+	});
+
+	test("of what is counted says how fast it is and what is left", () => {
+		const { written, progress, pass } = bar(true, "seeds");
+		pass(2000);
+		progress.advance(100);
+		expect(written).toEqual([
+			`\rcopy ${"█".repeat(7)}${"░".repeat(6)}  50 %, 50 seeds/s, 2.0 s left\u001b[K`,
+		]);
+	});
+
+	test("of what is counted is a plain line every ten seconds where there is no terminal", () => {
+		const { written, progress, pass } = bar(false, "seeds");
+		pass(9999);
+		progress.advance(50);
+		expect(written).toEqual([]);
+		pass(1);
+		progress.advance(50);
+		progress.advance(1);
+		expect(written).toEqual(["copy: 100 of 200, 10 seeds/s, 10.0 s left\n"]);
+		pass(10_000);
+		progress.advance(1);
+		progress.hide();
+		progress.done();
+		expect(written).toHaveLength(2);
 	});
 
 	test("is never shown where no person looks on", () => {
