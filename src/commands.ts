@@ -308,13 +308,13 @@ export class Commands<Input, Output, Meta> {
 	}
 
 	/** Of a key that was deleted before: the row that its last generation ended with. */
-	async #lastRowOf({
-		facts,
-		key,
-	}: LiveSession): Promise<SessionRow<Meta> | null> {
-		if (!facts.hidden || facts.version === 0) return null;
+	async #lastRowOf(session: LiveSession): Promise<SessionRow<Meta> | null> {
+		const { hidden, version, generation } = session.facts;
+		if (!hidden || version === 0) return null;
+		// The delete before may be on its way to the store.
+		await this.#engine.settled(session);
 		const { store } = this.#engine;
-		const ended = await store.generation(key, facts.generation - 1);
+		const ended = await store.generation(session.key, generation - 1);
 		return ended && (ended.row as SessionRow<Meta>);
 	}
 
