@@ -246,9 +246,10 @@ export class Commands<Input, Output, Meta> {
 	/** The answer, once nothing that this stopped is live. */
 	async #drain(
 		turn: Turn,
-		lastRow: SessionRow<Meta> | null,
+		rowBefore: SessionRow<Meta> | null,
 	): Promise<Stopped<Meta>> {
 		const { key } = turn.session;
+		let lastRow = rowBefore;
 		// What this stopped, and a reservation that it gave up.
 		const stopped = new Set(
 			[...turn.stops.map(({ run }) => run), ...turn.runs].map((run) =>
@@ -268,9 +269,12 @@ export class Commands<Input, Output, Meta> {
 					runs: ended.runs.map((one) => newer(one, record)),
 				};
 			}
-			for (const completed of generations)
+			for (const completed of generations as ArchivedGeneration<Meta>[]) {
 				if (completed.generation === ended?.generation)
-					ended = { ...ended, ...(completed as ArchivedGeneration<Meta>) };
+					ended = { ...ended, ...completed };
+				if (completed.generation === lastRow?.generation)
+					lastRow = completed.row;
+			}
 		};
 		// A reset waits for all that is older than what it opened, an abort for what it stopped.
 		const older =
