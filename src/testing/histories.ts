@@ -242,9 +242,14 @@ class KeyHistory {
 		};
 	}
 
-	#ways(before: SequentialState, part: Part, call: HistoryCall): Way[] {
+	#ways(state: SequentialState, part: Part, call: HistoryCall): Way[] {
+		return toldBy(state, call).flatMap((told) =>
+			this.#waysFrom(told, part, call),
+		);
+	}
+
+	#waysFrom(state: SequentialState, part: Part, call: HistoryCall): Way[] {
 		const own = this.#sequential;
-		const state = toldBy(before, call);
 		switch (part.what) {
 			case "first":
 				return own.first(state, call, part.call);
@@ -488,8 +493,11 @@ function agreesAsSet(
 }
 
 /** A ticket may tell ids that no answer has told: those of a run or a rotation whose callers never heard of it. */
-function toldBy(state: SequentialState, { given }: HistoryCall) {
-	if (!("ticket" in given) || !("sessionId" in given.ticket)) return state;
+function toldBy(
+	state: SequentialState,
+	{ given }: HistoryCall,
+): readonly SequentialState[] {
+	if (!("ticket" in given) || !("sessionId" in given.ticket)) return [state];
 	const { sessionId, runId, generation, attempt } = given.ticket;
 	const runs = [
 		state.facts.run,
@@ -499,12 +507,13 @@ function toldBy(state: SequentialState, { given }: HistoryCall) {
 	const run =
 		runs.find((one) => one?.runId === runId) ??
 		runs.find((one) => one && marks.test(one.runId));
-	if (!run) return state;
+	if (!run) return [state];
 	const named = run.runId === runId ? state : replaced(state, run.runId, runId);
-	const mark = run.sessionIds.findLast((id) => marks.test(id));
-	return mark !== undefined && !run.sessionIds.includes(sessionId)
-		? replaced(named, mark, sessionId)
-		: named;
+	if (run.sessionIds.includes(sessionId)) return [named];
+	const unknown = run.sessionIds.filter((id) => marks.test(id));
+	return unknown.length === 0
+		? [named]
+		: unknown.map((mark) => replaced(named, mark, sessionId));
 }
 
 function replaced(
