@@ -6,7 +6,7 @@ import { rowOf } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import { invalid, shown } from "../arguments.ts";
 import type { OverlapPolicy } from "../runtime.ts";
-import type { HistoryCall } from "./history.ts";
+import type { HistoryCall, HistoryRow } from "./history.ts";
 import { findOrder, type Step } from "./ordering.ts";
 import {
 	marks,
@@ -29,7 +29,7 @@ export interface HistoryOptions {
 		meta: JsonValue,
 		cause: "reset" | "expiry",
 	) => JsonValue;
-	/** Configurations to try on one key before the search is given up. Default 200,000. */
+	/** Configurations to try on one key before the search is given up. Default 50,000. */
 	readonly limit?: number;
 }
 
@@ -66,7 +66,7 @@ export function checkHistory(
 	calls: readonly HistoryCall[],
 	options: HistoryOptions = {},
 ): HistoryVerdict {
-	const { executes = true, overlap = "enqueue", limit = 200_000 } = options;
+	const { executes = true, overlap = "enqueue", limit = 50_000 } = options;
 	const policy = typeof overlap === "string" ? { mode: overlap } : overlap;
 	const sequential = new Sequential({
 		executes,
@@ -213,6 +213,7 @@ class KeyHistory {
 		const found = findOrder(parts, {
 			initial: unusedState(this.#key),
 			limit: this.#limit,
+			levelOf: ({ facts }) => facts.version,
 			textOf: (state) => this.#textOf(state),
 			next: (state, step) => {
 				const part = parts[step] as Part;
@@ -220,6 +221,8 @@ class KeyHistory {
 				return this.#ways(state, part, call).flatMap((way) => {
 					const after = agreed(way, call);
 					if (!after) return [];
+					// What need not have happened and changes nothing is not tried.
+					if (!part.isRequired && after === state) return [];
 					const rest = way.isOver
 						? parts.flatMap((one, i) =>
 								one.after === step && one.what === "second" ? [i] : [],
@@ -316,7 +319,13 @@ function partsOf(calls: readonly HistoryCall[]): readonly Part[] {
 	calls.forEach((call, index) => {
 		const { invokedAt, answeredAt, error } = call;
 		const isAnswered = call.told !== undefined || error !== undefined;
-		const part = { invokedAt, answeredAt, call: index, after: null };
+		const part = {
+			invokedAt,
+			answeredAt,
+			call: index,
+			after: null,
+			most: null,
+		};
 		if (error !== undefined && unchecked.has(error)) {
 			if (error !== "STORE_FAILED") return;
 			if (mayStop(call))
@@ -331,7 +340,8 @@ function partsOf(calls: readonly HistoryCall[]): readonly Part[] {
 			return;
 		}
 		const first = parts.length;
-		parts.push({ ...part, isRequired: isAnswered, what: "first" });
+		const most = versionTold(call);
+		parts.push({ ...part, isRequired: isAnswered, what: "first", most });
 		if (hasTwoParts(call))
 			parts.push({
 				...part,
@@ -361,6 +371,28 @@ function partsOf(calls: readonly HistoryCall[]): readonly Part[] {
 			});
 	});
 	return parts;
+}
+
+/** The version of the row that a call was told, where that is the session's at the time of the answer, or later. */
+function versionTold(call: HistoryCall): number | null {
+	const { told } = call;
+	switch (call.call) {
+		case "get":
+			return call.told?.version ?? null;
+		case "send":
+			// Of a deleted session, a duplicate is told an older row.
+			if (call.told?.disposition === "duplicate") return null;
+			break;
+		case "report":
+		case "patch":
+		case "resume":
+		case "reset":
+			break;
+		default:
+			return null;
+	}
+	const row = told && "row" in told ? (told.row as HistoryRow) : null;
+	return row?.version ?? null;
 }
 
 function hasTwoParts({ call }: HistoryCall): boolean {

@@ -207,15 +207,12 @@ function turn(state: SequentialState, event: SessionEvent): Turned {
 					if (generation < purged && fate !== "queued") delete messages[id];
 				break;
 		}
+	const after = snapshot.context.facts;
+	const isSame = after === facts && asked.every(({ type }) => type === "reply");
 	return {
-		state: {
-			...state,
-			facts: snapshot.context.facts,
-			messages,
-			runs,
-			generations,
-			purged,
-		},
+		state: isSame
+			? state
+			: { ...state, facts: after, messages, runs, generations, purged },
 		reply,
 		start,
 		stops,
@@ -446,7 +443,9 @@ export class Sequential {
 		for (const event of events)
 			for (const { run, stop } of turn(state, event).stops)
 				fired[ticketId(run)] ??= stop.cause;
-		return [happened({ ...state, fired })];
+		const isSame =
+			Object.keys(fired).length === Object.keys(state.fired).length;
+		return isSame ? [] : [happened({ ...state, fired })];
 	}
 
 	#grant(index: number): string | null {
