@@ -246,9 +246,10 @@ export class Commands<Input, Output, Meta> {
 	/** The answer, once nothing that this stopped is live. */
 	async #drain(
 		turn: Turn,
-		lastRow: SessionRow<Meta> | null,
+		rowBefore: SessionRow<Meta> | null,
 	): Promise<Stopped<Meta>> {
 		const { key } = turn.session;
+		let lastRow = rowBefore;
 		// What this stopped, and a reservation that it gave up.
 		const stopped = new Set(
 			[...turn.stops.map(({ run }) => run), ...turn.runs].map((run) =>
@@ -268,9 +269,12 @@ export class Commands<Input, Output, Meta> {
 					runs: ended.runs.map((one) => newer(one, record)),
 				};
 			}
-			for (const completed of generations)
+			for (const completed of generations as ArchivedGeneration<Meta>[]) {
 				if (completed.generation === ended?.generation)
-					ended = { ...ended, ...(completed as ArchivedGeneration<Meta>) };
+					ended = { ...ended, ...completed };
+				if (completed.generation === lastRow?.generation)
+					lastRow = completed.row;
+			}
 		};
 		// A reset waits for all that is older than what it opened, an abort for what it stopped.
 		const older =
@@ -310,13 +314,13 @@ export class Commands<Input, Output, Meta> {
 	}
 
 	/** Of a key that was deleted before: the row that its last generation ended with. */
-	async #lastRowOf({
-		facts,
-		key,
-	}: LiveSession): Promise<SessionRow<Meta> | null> {
-		if (!facts.hidden || facts.version === 0) return null;
+	async #lastRowOf(session: LiveSession): Promise<SessionRow<Meta> | null> {
+		const { hidden, version, generation } = session.facts;
+		if (!hidden || version === 0) return null;
+		// The delete before may be on its way to the store.
+		await this.#engine.settled(session);
 		const { store } = this.#engine;
-		const ended = await store.generation(key, facts.generation - 1);
+		const ended = await store.generation(session.key, generation - 1);
 		return ended && (ended.row as SessionRow<Meta>);
 	}
 

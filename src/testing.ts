@@ -13,6 +13,19 @@ export {
 	replayTrace,
 	type Violation,
 } from "./testing/explore.ts";
+export {
+	checkHistory,
+	type HistoryOptions,
+	type HistoryVerdict,
+} from "./testing/histories.ts";
+export type {
+	HistoryAnswer,
+	HistoryCall,
+	HistoryCalls,
+	HistoryRow,
+	HistoryRun,
+	HistoryTimes,
+} from "./testing/history.ts";
 export type { Extent } from "./testing/lane-fold.ts";
 export type { SvgOptions } from "./testing/lane-svg.ts";
 export {
@@ -37,6 +50,7 @@ export {
 	type RaceRun,
 	type RaceStep,
 } from "./testing/race-step.ts";
+export { type HistoryRecorder, recordHistory } from "./testing/recording.ts";
 export {
 	type RunPath,
 	type RunTransition,

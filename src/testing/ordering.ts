@@ -13,6 +13,8 @@ export interface Step {
 	readonly isRequired: boolean;
 	/** The index of a step that comes before it. */
 	readonly after: number | null;
+	/** The highest level at which it can still happen; null: at any. */
+	readonly most: number | null;
 }
 
 /** A state that a step leads to, and steps that it makes needless. */
@@ -25,6 +27,8 @@ export interface Search<State> {
 	readonly initial: State;
 	/** Every state that the step may lead to; none: it cannot happen here. */
 	next(state: State, step: number): readonly Reached<State>[];
+	/** A number that no step makes smaller, such as a version: beyond what a step that must happen can bear, nothing is tried. */
+	levelOf(state: State): number;
 	/** The same text for the same state. */
 	textOf(state: State): string;
 	/** Configurations to try before the search is given up. */
@@ -76,14 +80,16 @@ export function findOrder<State>(
 			return { result: "ordered", order: orderOf(place) };
 		if (tried.size >= search.limit)
 			return { result: "undecided", deepest: orderOf(deepest) };
-		const text = `${place.done}|${search.textOf(place.state)}`;
+		const text = `${place.done.join("")}|${search.textOf(place.state)}`;
 		if (tried.has(text)) continue;
 		tried.add(text);
 		if (lengthOf(place) > lengthOf(deepest)) deepest = place;
 		// The last is tried first, so those that were answered first are put last.
 		for (const step of possible(steps, place))
-			for (const reached of search.next(place.state, step))
-				open.push(after(steps, place, step, reached));
+			for (const reached of search.next(place.state, step)) {
+				const next = after(steps, place, step, reached);
+				if (search.levelOf(next.state) <= mostOf(steps, next)) open.push(next);
+			}
 	}
 	return { result: "impossible", deepest: orderOf(deepest) };
 }
@@ -93,6 +99,16 @@ function isComplete<State>(
 	{ done }: Place<State>,
 ): boolean {
 	return steps.every(({ isRequired }, i) => !isRequired || done[i] === 1);
+}
+
+/** The highest level that all that must still happen can bear. */
+function mostOf<State>(steps: readonly Step[], { done }: Place<State>): number {
+	let most = Number.POSITIVE_INFINITY;
+	steps.forEach((step, i) => {
+		if (step.isRequired && !done[i] && step.most !== null)
+			most = Math.min(most, step.most);
+	});
+	return most;
 }
 
 /** The steps that may come next: no step that must have happened was answered before they were called. The likeliest is the last. */

@@ -207,15 +207,12 @@ function turn(state: SequentialState, event: SessionEvent): Turned {
 					if (generation < purged && fate !== "queued") delete messages[id];
 				break;
 		}
+	const after = snapshot.context.facts;
+	const isSame = after === facts && asked.every(({ type }) => type === "reply");
 	return {
-		state: {
-			...state,
-			facts: snapshot.context.facts,
-			messages,
-			runs,
-			generations,
-			purged,
-		},
+		state: isSame
+			? state
+			: { ...state, facts: after, messages, runs, generations, purged },
 		reply,
 		start,
 		stops,
@@ -446,7 +443,9 @@ export class Sequential {
 		for (const event of events)
 			for (const { run, stop } of turn(state, event).stops)
 				fired[ticketId(run)] ??= stop.cause;
-		return [happened({ ...state, fired })];
+		const isSame =
+			Object.keys(fired).length === Object.keys(state.fired).length;
+		return isSame ? [] : [happened({ ...state, fired })];
 	}
 
 	#grant(index: number): string | null {
@@ -829,8 +828,11 @@ export class Sequential {
 		if (drains || (facts.run && isLeft(facts.run))) return [];
 		const ended =
 			own.ended === null ? null : (state.generations[own.ended] ?? null);
+		const { lastRow } = own;
+		const last =
+			lastRow && (state.generations[lastRow.generation]?.row ?? lastRow);
 		const row = own.wasHidden
-			? (ended?.row ?? own.lastRow)
+			? (ended?.row ?? last)
 			: (rowIn(state) ?? own.row);
 		const after = { ...state, pending };
 		if (!row) return [done(after, { result: "nothing", row: null })];
@@ -953,6 +955,27 @@ export class Sequential {
 		{ given }: HistoryCall & { call: "run.waitFor" },
 	): Way[] {
 		return this.#givenUp(state, given).map((way) => happened(way.state));
+	}
+
+	/** A run that was admitted although its caller was told that it failed has nobody to end it. */
+	orphans(
+		state: SequentialState,
+		{ given }: HistoryCall & { call: "admit" },
+		index: number,
+	): Way[] {
+		const runId = given.runId ?? markOf("run", index);
+		const orphan = unsettledIn(state).find(
+			(run) => run.runId === runId && run.driver === "host",
+		);
+		if (!orphan) return [];
+		const { state: after } = turn(state, {
+			...base,
+			type: "settled",
+			grant: this.#grant(index),
+			ticket: ticketOf(orphan),
+			end: { at: 0, outcome: "interrupted" },
+		});
+		return [happened(after)];
 	}
 
 	#delivers(

@@ -27,6 +27,24 @@ for (const [kind, makeStore] of storeKinds)
 			return { ...host, runId: ticket?.runId as string };
 		}
 
+		test("again, before the first is committed, says what it did", async () => {
+			// 1 m1 runs → 2 delete(k) and 3 delete(k, purge) in one tick: the second looked for the last row where the first had not put it yet,
+			// and was told that there was nothing to do, though it purged.
+			const { runtime, scripted } = await start();
+			await runtime.send("k", "hello", { messageId: "m1" });
+			const answers = Promise.all([
+				runtime.delete("k"),
+				runtime.delete("k", { purge: true }),
+			]);
+			await turns();
+			scripted.last.end();
+			for (const { result, row } of await answers) {
+				expect(result).toBe("done");
+				expect(row).toMatchObject({ generation: 1, status: "ended" });
+			}
+			expect((await runtime.runs("k")).items).toEqual([]);
+		});
+
 		test("of a key that nobody uses, or that is deleted already, finds nothing to do", async () => {
 			const { runtime, feed } = await start();
 			for (const purge of [false, true])
