@@ -68,4 +68,4 @@ export type {
 	TranscriptQuery,
 	UnreadableRow,
 } from "./store.ts";
-export { UnreadableSession, VersionConflict } from "./store.ts";
+export { isPurged, UnreadableSession, VersionConflict } from "./store.ts";

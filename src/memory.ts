@@ -17,6 +17,7 @@ import { byOrder, limitOf, numbersIn, pageOf, shownEntry } from "./page.ts";
 import {
 	type Batch,
 	type HiddenRun,
+	isPurged,
 	type ListQuery,
 	type LoadedSession,
 	type OpenStore,
@@ -195,8 +196,7 @@ class Data {
 
 	#purge(sessionKey: string, session: Session, before: number): void {
 		for (const [id, message] of session.messages)
-			if (message.generation < before && message.fate !== "queued")
-				session.messages.delete(id);
+			if (isPurged(message, before)) session.messages.delete(id);
 		for (const generation of session.generations.keys())
 			if (generation < before) session.generations.delete(generation);
 		for (const generation of session.entries.keys())

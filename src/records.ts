@@ -5,7 +5,7 @@ import { ownsRun, type RunFacts, stepRun } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
 import type { Engine } from "./engine.ts";
 import type { LiveSession } from "./session.ts";
-import type { StoredMessage } from "./store.ts";
+import { isPurged, type StoredMessage } from "./store.ts";
 
 /** Usage always counts: to the live run, to one that drains, or in the record of one that settled. */
 export function countUsage<Meta>(
@@ -66,9 +66,7 @@ export async function knownMessage<Meta>(
 	const known =
 		session.uncommittedMessages.get(messageId) ??
 		(await engine.store.message(session.key, messageId));
-	const isErased =
-		known && known.fate !== "queued" && known.generation < session.erasedBefore;
-	return isErased ? null : known;
+	return known && isPurged(known, session.erasedBefore) ? null : known;
 }
 
 /** Whether the archived row of a generation is written once more, when a run of it has settled. */

@@ -69,8 +69,19 @@ export interface SessionWrite {
 	readonly entries: readonly StoredEntry[];
 	/** After the entries: runs whose entries, those of the batch among them, are hidden from now on. */
 	readonly hides: readonly HiddenRun[];
-	/** After the rest: erase runs, generations, transcript and messages of generations before this one, but not messages that wait, and the key's refusals. */
+	/** After the rest: erase runs, generations and transcript of generations before this one, their messages as far as `isPurged` says so, and the key's refusals. */
 	readonly purgeBefore: number | null;
+}
+
+/**
+ * Whether a purge of all generations before this one erases a message. Not one that waits, and not one that waited through the purge and
+ * was taken by a run since, even in the same commit: its id still says that it was accepted.
+ */
+export function isPurged(
+	{ fate, generation, run }: Pick<StoredMessage, "fate" | "generation" | "run">,
+	before: number,
+): boolean {
+	return fate !== "queued" && (run?.generation ?? generation) < before;
 }
 
 /** A run whose transcript entries are hidden (`rollback`, or a dead attempt). */

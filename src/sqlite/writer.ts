@@ -10,6 +10,7 @@ import { invalid, shown } from "../arguments.ts";
 import {
 	type Batch,
 	type HiddenRun,
+	isPurged,
 	type SessionWrite,
 	type StoredMessage,
 	type StoredRefusal,
@@ -46,6 +47,17 @@ interface Place extends Newest {
 	/** The current one; the links of others stand in their own rows. */
 	generation: number;
 }
+
+/** Erase what is of generations before this one. */
+interface Purge {
+	readonly sessionKey: string;
+	readonly before: number;
+}
+
+type MessageRecord = Pick<
+	StoredMessage,
+	"messageId" | "seq" | "fate" | "generation"
+> & { readonly id: number; readonly body: string };
 
 /** The rows that are linked from the given one on, itself included. */
 const linked = (table: "runs" | "messages" | "transcript") => `
@@ -378,38 +390,59 @@ export class Writer {
 				.sql("DELETE FROM generations WHERE session = ? AND generation = ?")
 				.run(place.id, generation);
 			if (generation === place.generation) continue;
-			this.#erase(place, generation, newest);
+			this.#erase(place, generation, newest, { sessionKey, before });
 			if (newest.message !== null) this.#setNewest(place, generation, newest);
 		}
-		if (place.generation < before) this.#erase(place, place.generation, place);
+		if (place.generation < before)
+			this.#erase(place, place.generation, place, { sessionKey, before });
 		this.#db.sql("DELETE FROM refusals WHERE session_key = ?").run(sessionKey);
 	}
 
-	/** Erases the runs, messages and transcript of one generation. Messages that wait stay, and are linked anew. */
-	#erase(place: Place, generation: number, newest: Newest): void {
-		const waiting = this.#db
+	/** Erases the runs, messages and transcript of one generation. Messages that outlive the purge stay, and are linked anew. */
+	#erase(
+		place: Place,
+		generation: number,
+		newest: Newest,
+		{ sessionKey, before }: Purge,
+	): void {
+		const messages = this.#db
 			.sql(
-				"SELECT id FROM messages WHERE session = ? AND fate = 'queued' AND generation = ? ORDER BY id",
+				`SELECT id, message_id AS messageId, seq, fate, generation, body FROM messages
+				WHERE id IN (
+					${linked("messages")}
+					UNION SELECT id FROM messages WHERE session = ? AND fate = 'queued' AND generation = ?
+				) ORDER BY id`,
 			)
-			.all(place.id, generation) as unknown as { readonly id: number }[];
+			.all(newest.message, place.id, generation) as unknown as MessageRecord[];
 		this.#db
 			.sql(`DELETE FROM runs WHERE id IN (${linked("runs")})`)
 			.run(newest.run);
 		this.#db
 			.sql(`DELETE FROM transcript WHERE id IN (${linked("transcript")})`)
 			.run(newest.entry);
-		this.#db
-			.sql(
-				`DELETE FROM messages WHERE fate <> 'queued' AND id IN (${linked("messages")})`,
-			)
-			.run(newest.message);
 		Object.assign(newest, nothing);
-		for (const { id } of waiting) {
-			this.#db
-				.sql("UPDATE messages SET previous = ? WHERE id = ?")
-				.run(newest.message, id);
-			newest.message = id;
-		}
+		for (const message of messages)
+			if (isPurged({ ...message, run: takerOf(message, sessionKey) }, before))
+				this.#db.sql("DELETE FROM messages WHERE id = ?").run(message.id);
+			else {
+				this.#db
+					.sql("UPDATE messages SET previous = ? WHERE id = ?")
+					.run(newest.message, message.id);
+				newest.message = message.id;
+			}
+	}
+}
+
+/** The run that took a message; null also where that cannot be read. */
+function takerOf(
+	{ body, ...columns }: MessageRecord,
+	sessionKey: string,
+): StoredMessage["run"] {
+	if (columns.fate !== "taken") return null;
+	try {
+		return messageBody.decode(body, { ...columns, sessionKey }).run;
+	} catch {
+		return null;
 	}
 }
 

@@ -303,6 +303,32 @@ for (const [kind, makeStore] of storeKinds)
 				).toMatchObject({ verdict: "unknown" });
 			});
 
+			test("knows a message that was kept by its id, once it is taken and later", async () => {
+				// 1 m1 runs, m2 waits → 2 delete(k, purge, queued: keep) → 3 a use of the session: m2 is taken, by the commit that purges or
+				// the next → 4 m2 again: its id went with the generation that it had come in, so that it was accepted a second time and ran twice.
+				for (const isDrained of [true, false]) {
+					const host = await start();
+					const { runtime, scripted } = host;
+					await runtime.send("k", "one", { messageId: "m1" });
+					await runtime.send("k", "two", { messageId: "m2" });
+					const deleted = runtime.delete("k", { purge: true, queued: "keep" });
+					await turns();
+					if (!isDrained) void runtime.send("k", "three");
+					scripted.last.end();
+					await deleted;
+					if (isDrained) await runtime.send("k", "three");
+					await turns();
+					expect(scripted.last.run.messages).toMatchObject([{ input: "two" }]);
+					const again = (of = runtime) =>
+						of.send("k", "two", { messageId: "m2" });
+					expect(await again()).toMatchObject({ disposition: "duplicate" });
+					const next = await restart(host, { execute: async () => "done" });
+					expect(await again(next.runtime)).toMatchObject({
+						disposition: "duplicate",
+					});
+				}
+			});
+
 			test("of other keys' nothing", async () => {
 				const { runtime, scripted } = await used();
 				const other = await runtime.send("other", "hello", { messageId: "m1" });

@@ -8,6 +8,7 @@ import {
 	messageOf,
 	refusalOf,
 	runOf,
+	ticketOf,
 	writeOf,
 } from "./records.ts";
 
@@ -129,6 +130,53 @@ export const purges: CheckGroup = {
 			assert.equal(await store.message("k", "a"), null);
 			assert.notEqual(await store.message("k", "b"), null);
 		},
+
+		"no message that waited and was taken by a newer run, in the same commit or before":
+			async (trial) => {
+				const store = await trial.open();
+				const ids = ["a", "b", "c", "d"];
+				await commit(
+					store,
+					writeOf("k", 0, {
+						messages: ids.map((id, i) => messageOf(id, { seq: i + 1 })),
+					}),
+				);
+				const row = (version: number, generation: number) =>
+					factsOf("k", { version, generation });
+				const taken = (id: string, generation: number) =>
+					messageOf(id, {
+						fate: "taken",
+						seq: ids.indexOf(id) + 1,
+						run: { ...ticketOf("k", `of ${id}`), generation },
+					});
+				await commit(
+					store,
+					writeOf("k", 1, { facts: row(2, 2), messages: [taken("b", 2)] }),
+				);
+				await commit(
+					store,
+					writeOf("k", 2, {
+						facts: row(3, 2),
+						messages: [taken("a", 1), taken("c", 2)],
+						purgeBefore: 2,
+					}),
+				);
+				assert.equal(await store.message("k", "a"), null);
+				for (const id of ["b", "c", "d"])
+					assert.notEqual(await store.message("k", id), null, id);
+				assert.deepEqual(
+					(await store.load("k"))?.queue.map((one) => one.messageId),
+					["d"],
+				);
+				// What took them is older than this.
+				await commit(
+					store,
+					writeOf("k", 3, { facts: row(4, 3), purgeBefore: 3 }),
+				);
+				for (const id of ["b", "c"])
+					assert.equal(await store.message("k", id), null, id);
+				assert.notEqual(await store.message("k", "d"), null);
+			},
 
 		"pages that were begun before go on with what is left": async (trial) => {
 			const store = await trial.open();
