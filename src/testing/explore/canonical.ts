@@ -6,14 +6,10 @@
 import type { SessionFacts } from "../../../machines/facts.ts";
 import type { Turn, World } from "./world.ts";
 
-export interface Canonical {
-	/** Equal for worlds that differ only in names. */
-	readonly text: string;
-}
-
 /** Facts that are equal are one object. */
 export class Facts {
-	readonly #known = new Map<string, SessionFacts>();
+	readonly #numbers = new Map<string, number>();
+	readonly #all: SessionFacts[] = [];
 	readonly #texts = new WeakMap<SessionFacts, string>();
 	readonly #met: (facts: SessionFacts) => void;
 
@@ -23,7 +19,7 @@ export class Facts {
 	}
 
 	get size(): number {
-		return this.#known.size;
+		return this.#all.length;
 	}
 
 	text(facts: SessionFacts): string {
@@ -40,15 +36,21 @@ export class Facts {
 		return text;
 	}
 
-	read(text: string): SessionFacts {
-		let facts = this.#known.get(text);
-		if (!facts) {
-			facts = JSON.parse(text) as SessionFacts;
-			this.#known.set(text, facts);
+	/** The number of the facts that a text is of. */
+	number(text: string): number {
+		let number = this.#numbers.get(text);
+		if (number === undefined) {
+			const facts = JSON.parse(text) as SessionFacts;
+			number = this.#all.push(facts) - 1;
+			this.#numbers.set(text, number);
 			this.#texts.set(facts, text);
 			this.#met(facts);
 		}
-		return facts;
+		return number;
+	}
+
+	at(number: number): SessionFacts {
+		return this.#all[number] as SessionFacts;
 	}
 }
 
@@ -63,7 +65,7 @@ type Rest = Omit<World, "committed" | "pending"> & {
 	})[];
 };
 
-/** A line for each facts, what was decided last first, then the rest. */
+/** Equal for worlds that differ only in names: the numbers of its facts, what was decided last first, then the rest. */
 export function textOf(facts: Facts, world: World): string {
 	const met: SessionFacts[] = [];
 	const number = (one: SessionFacts) => {
@@ -82,13 +84,15 @@ export function textOf(facts: Facts, world: World): string {
 	};
 	const lines = met.map((one) => facts.text(one));
 	lines.push(JSON.stringify(rest));
-	return renamed(lines.join("\n"));
+	const texts = renamed(lines.join("\n")).split("\n");
+	const ending = texts.pop() as string;
+	return `${texts.map((text) => facts.number(text)).join()}\n${ending}`;
 }
 
 export function worldOf(facts: Facts, text: string): World {
-	const lines = text.split("\n");
-	const rest = JSON.parse(lines.pop() as string) as Rest;
-	const known = lines.map((line) => facts.read(line));
+	const [numbers = "", ending = ""] = text.split("\n");
+	const rest = JSON.parse(ending) as Rest;
+	const known = numbers.split(",").map((number) => facts.at(Number(number)));
 	return {
 		...rest,
 		committed: known[rest.committed] as SessionFacts,
