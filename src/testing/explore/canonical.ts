@@ -6,12 +6,30 @@
 import type { SessionFacts } from "../../../machines/facts.ts";
 import type { Turn, World } from "./world.ts";
 
+/** Facts as they stand in a text, before anything is named. */
+interface Written {
+	/** Tells this object from all others. */
+	readonly mark: number;
+	readonly text: string;
+	readonly arrivals: readonly number[];
+}
+
+/** Facts that were written one after another. */
+interface Named {
+	/** Of the facts that they are equal to but for names. */
+	readonly numbers: string;
+	/** As they were given on the way. */
+	readonly names: Names;
+}
+
 /** Facts that are equal are one object. */
 export class Facts {
 	readonly #numbers = new Map<string, number>();
 	readonly #all: SessionFacts[] = [];
-	readonly #texts = new WeakMap<SessionFacts, string>();
+	readonly #written = new WeakMap<SessionFacts, Written>();
+	readonly #named = new Map<string, Named>();
 	readonly #met: (facts: SessionFacts) => void;
+	#marks = 0;
 
 	/** `met` is called once with each. */
 	constructor(met: (facts: SessionFacts) => void) {
@@ -22,35 +40,52 @@ export class Facts {
 		return this.#all.length;
 	}
 
-	text(facts: SessionFacts): string {
-		let text = this.#texts.get(facts);
-		if (text === undefined) {
-			text = JSON.stringify({
-				...facts,
-				version: Math.min(facts.version, 1),
-				arrivals: later,
-				entries: 0,
-			});
-			this.#texts.set(facts, text);
-		}
-		return text;
+	at(number: number): SessionFacts {
+		return this.#all[number] as SessionFacts;
 	}
 
-	/** The number of the facts that a text is of. */
-	number(text: string): number {
+	/** Worked out once: the same facts stand together in many worlds. A rank needs all arrivals: what else arrived is told. */
+	named(some: readonly SessionFacts[], others: readonly number[]): Named {
+		const written = some.map((one) => this.#write(one));
+		const own = written.flatMap(({ arrivals }) => arrivals);
+		const more = others.filter((arrival) => !own.includes(arrival));
+		const key = `${written.map(({ mark }) => mark).join()} ${more.join()}`;
+		let named = this.#named.get(key);
+		if (!named) {
+			const names = new Names([...own, ...more]);
+			const text = written.map((one) => one.text).join("\n");
+			const lines = names.rename(text).split("\n");
+			const numbers = lines.map((line) => this.#number(line)).join();
+			named = { numbers, names };
+			this.#named.set(key, named);
+		}
+		return named;
+	}
+
+	#number(text: string): number {
 		let number = this.#numbers.get(text);
 		if (number === undefined) {
 			const facts = JSON.parse(text) as SessionFacts;
 			number = this.#all.push(facts) - 1;
 			this.#numbers.set(text, number);
-			this.#texts.set(facts, text);
 			this.#met(facts);
 		}
 		return number;
 	}
 
-	at(number: number): SessionFacts {
-		return this.#all[number] as SessionFacts;
+	#write(facts: SessionFacts): Written {
+		let written = this.#written.get(facts);
+		if (!written) {
+			const text = JSON.stringify({
+				...facts,
+				version: Math.min(facts.version, 1),
+				arrivals: later,
+				entries: 0,
+			});
+			written = { mark: this.#marks++, text, arrivals: arrivalsIn(text) };
+			this.#written.set(facts, written);
+		}
+		return written;
 	}
 }
 
@@ -82,11 +117,9 @@ export function textOf(facts: Facts, world: World): string {
 		pending: turns.reverse(),
 		committed: number(committed),
 	};
-	const lines = met.map((one) => facts.text(one));
-	lines.push(JSON.stringify(rest));
-	const texts = renamed(lines.join("\n")).split("\n");
-	const ending = texts.pop() as string;
-	return `${texts.map((text) => facts.number(text)).join()}\n${ending}`;
+	const ending = JSON.stringify(rest);
+	const { numbers, names } = facts.named(met, arrivalsIn(ending));
+	return `${numbers}\n${names.copy().rename(ending)}`;
 }
 
 export function worldOf(facts: Facts, text: string): World {
@@ -106,33 +139,57 @@ export function worldOf(facts: Facts, text: string): World {
 /** Far before every arrival number; see `frontOrder` in machines/line.ts. */
 const fronts = [-2e12, -1e12] as const;
 
-function renamed(text: string): string {
-	const arrivals = new Set<number>();
-	for (const [, digits] of text.matchAll(/"(?:seq|group)":(\d+)/g))
-		arrivals.add(Number(digits));
-	const sorted = [...arrivals].sort((a, b) => a - b);
-	const rank = (arrival: number) => sorted.indexOf(arrival) + 1;
-	const order = (value: number) => {
-		if (value > 0) return rank(value);
-		const front = fronts.find((one) => Math.abs(value - one) < 1e6);
-		return front === undefined ? value : front + rank(value - front);
-	};
-	const names = new Map<string, string>();
-	const counts = { m: 0, r: 0, s: 0 };
-	return text.replace(
-		/"(seq|group|order)":(-?\d+)|\b([mrs])\d+\b/g,
-		(found, field, digits, kind: keyof typeof counts) => {
-			if (field !== undefined) {
+function arrivalsIn(text: string): readonly number[] {
+	const found = text.matchAll(/"(?:seq|group)":(\d+)/g);
+	return [...new Set(Array.from(found, ([, digits]) => Number(digits)))];
+}
+
+/** New names for what is met, in its order. */
+class Names {
+	/** Ascending. */
+	readonly #arrivals: readonly number[];
+	#given = new Map<string, string>();
+	#counts = { m: 0, r: 0, s: 0 };
+
+	constructor(arrivals: readonly number[]) {
+		this.#arrivals = [...new Set(arrivals)].sort((a, b) => a - b);
+	}
+
+	copy(): Names {
+		const names = new Names(this.#arrivals);
+		names.#given = new Map(this.#given);
+		names.#counts = { ...this.#counts };
+		return names;
+	}
+
+	rename(text: string): string {
+		return text.replace(
+			/"(seq|group|order)":(-?\d+)|\b([mrs])\d+\b/g,
+			(found, field, digits, kind: "m" | "r" | "s") => {
+				if (field === undefined) return this.#nameOf(found, kind);
 				const value = Number(digits);
-				return `"${field}":${field === "order" ? order(value) : rank(value)}`;
-			}
-			let name = names.get(found);
-			if (name === undefined) {
-				counts[kind] += 1;
-				name = `${kind}${counts[kind]}`;
-				names.set(found, name);
-			}
-			return name;
-		},
-	);
+				return `"${field}":${field === "order" ? this.#order(value) : this.#rank(value)}`;
+			},
+		);
+	}
+
+	#nameOf(found: string, kind: "m" | "r" | "s"): string {
+		let name = this.#given.get(found);
+		if (name === undefined) {
+			this.#counts[kind] += 1;
+			name = `${kind}${this.#counts[kind]}`;
+			this.#given.set(found, name);
+		}
+		return name;
+	}
+
+	#rank(arrival: number): number {
+		return this.#arrivals.indexOf(arrival) + 1;
+	}
+
+	#order(value: number): number {
+		if (value > 0) return this.#rank(value);
+		const front = fronts.find((one) => Math.abs(value - one) < 1e6);
+		return front === undefined ? value : front + this.#rank(value - front);
+	}
 }
