@@ -50,7 +50,7 @@ export class Explorer {
 			transitions: this.#transitions,
 			depth: this.#depth,
 			worlds: this.#worlds.size,
-			facts: this.#stage.facts.size,
+			facts: this.#stage.facts,
 			open: this.#states.size - this.#gone,
 		};
 	}

@@ -5,9 +5,11 @@
 import type { SessionEvent } from "../../../machines/events.ts";
 import { type SessionFacts, unusedFacts } from "../../../machines/facts.ts";
 import { checkAnswers, checkArrivals, checkWaysOut } from "./answers.ts";
-import { Facts, textOf, worldOf } from "./canonical.ts";
+import { Canon } from "./canonical.ts";
 import { checkFence } from "./fence.ts";
+import { KnownFacts } from "./known-facts.ts";
 import { type Move, movesOf, type Scene } from "./moves.ts";
+import { Parts } from "./parts.ts";
 import { checkFacts, checkStep } from "./promises.ts";
 import { type SessionMachine, type Step, step } from "./step.ts";
 import type { World } from "./world.ts";
@@ -27,20 +29,26 @@ function firstWorld(facts: SessionFacts): World {
 
 export class Stage {
 	readonly scene: Scene;
-	readonly facts: Facts;
+	readonly #canon: Canon;
 	readonly #machine: SessionMachine;
 	readonly #steps = new WeakMap<SessionFacts, Map<string, Step>>();
 
 	constructor(machine: SessionMachine, scene: Scene) {
 		this.#machine = machine;
 		this.scene = scene;
-		this.facts = new Facts((facts) => {
+		const known = new KnownFacts((facts) => {
 			checkFacts(facts);
 			checkAnswers(machine, facts);
 			checkArrivals(machine, facts);
 			checkFence(machine, facts);
 			checkWaysOut(machine, facts);
 		});
+		this.#canon = new Canon(known, new Parts());
+	}
+
+	/** How many different facts were met. */
+	get facts(): number {
+		return this.#canon.facts.size;
 	}
 
 	first(): World {
@@ -49,14 +57,13 @@ export class Stage {
 
 	text(world: World): string {
 		// Without retries nobody asks for what a run was given.
-		return textOf(
-			this.facts,
+		return this.#canon.text(
 			this.scene.recovery === "retry" ? world : { ...world, taken: [] },
 		);
 	}
 
 	settled(text: string): World {
-		return worldOf(this.facts, text);
+		return this.#canon.world(text);
 	}
 
 	moves(world: World): Move[] {
