@@ -6,8 +6,10 @@ import type { OverlapMode } from "../../machines/events.ts";
 import { sessionMachine } from "../../machines/session.ts";
 import { invalid } from "../arguments.ts";
 import { Broken } from "./explore/broken.ts";
-import { type Count, Explorer, type Found, Stage } from "./explore/explorer.ts";
-import type { Scene } from "./explore/moves.ts";
+import { Budget } from "./explore/budget.ts";
+import { type Count, Explorer, type Found } from "./explore/explorer.ts";
+import type { Move, Scene } from "./explore/moves.ts";
+import { Stage } from "./explore/stage.ts";
 import type { SessionMachine } from "./explore/step.ts";
 import type { Bounds } from "./explore/world.ts";
 
@@ -107,18 +109,23 @@ export function replayTrace(
 	trace: readonly string[],
 ): void {
 	const stage = new Stage(options.machine ?? sessionMachine, sceneOf(options));
+	const budget = new Budget(stage.scene.bounds);
 	let world = stage.first();
-	const go = (to: () => typeof world) => {
-		world = stage.settled(stage.text(to()));
+	let used = 0;
+	const go = (move: Move) => {
+		used = budget.spend(used, move.spends);
+		world = stage.settled(stage.text(move.to()));
 	};
 	for (const [at, name] of trace.entries()) {
-		const moves = stage.moves(world);
+		const moves = stage
+			.moves(world)
+			.filter(({ spends }) => budget.spend(used, spends) >= 0);
 		const move = moves.find((one) => one.name === name);
 		if (!move)
 			throw invalid(
 				`move ${at + 1} of the trace is ${JSON.stringify(name)}, which cannot happen there; what can: ${moves.map((one) => JSON.stringify(one.name)).join(", ")}`,
 			);
-		go(move.to);
+		go(move);
 	}
 	for (let count = 0; ; count++) {
 		const move = stage
@@ -131,7 +138,7 @@ export function replayTrace(
 				"liveness",
 				"left to itself, this session never comes to rest",
 			);
-		go(move.to);
+		go(move);
 	}
 }
 

@@ -1,134 +1,72 @@
 /**
  * Owns when two worlds are the same: ids are named in the order in which they are met, arrival numbers are ranks, and what no decision asks for
- * (versions beyond "was it ever written", transcript counts, times, of which there is one) is left out. What comes out is again a world, the one
- * that stands for all of its kind; its facts are read back from JSON, as a store would give them.
+ * (versions beyond "was it ever written", transcript counts, times, of which there is one) is left out. A text stands for all worlds of a kind;
+ * what is read back from it is one of them. Never decides what happens in one.
  */
 import type { SessionFacts } from "../../../machines/facts.ts";
+import type { KnownFacts } from "./known-facts.ts";
+import { arrivalsIn } from "./names.ts";
+import type { Parts } from "./parts.ts";
 import type { Turn, World } from "./world.ts";
 
-export interface Canonical {
-	/** Equal for worlds that differ only in names. */
-	readonly text: string;
-}
-
-/** Facts that are equal are one object. */
-export class Facts {
-	readonly #known = new Map<string, SessionFacts>();
-	readonly #texts = new WeakMap<SessionFacts, string>();
-	readonly #met: (facts: SessionFacts) => void;
-
-	/** `met` is called once with each. */
-	constructor(met: (facts: SessionFacts) => void) {
-		this.#met = met;
-	}
-
-	get size(): number {
-		return this.#known.size;
-	}
-
-	text(facts: SessionFacts): string {
-		let text = this.#texts.get(facts);
-		if (text === undefined) {
-			text = JSON.stringify({
-				...facts,
-				version: Math.min(facts.version, 1),
-				arrivals: later,
-				entries: 0,
-			});
-			this.#texts.set(facts, text);
-		}
-		return text;
-	}
-
-	read(text: string): SessionFacts {
-		let facts = this.#known.get(text);
-		if (!facts) {
-			facts = JSON.parse(text) as SessionFacts;
-			this.#known.set(text, facts);
-			this.#texts.set(facts, text);
-			this.#met(facts);
-		}
-		return facts;
-	}
-}
-
-/** The next message arrives after all that are there. */
-const later = 50;
-
-type Rest = Omit<World, "committed" | "pending"> & {
-	/** Numbers of facts, in the order in which they are written. */
+/** Where the facts of a world stand among its facts. */
+interface Places {
 	readonly committed: number;
-	readonly pending: readonly (Omit<Turn, "after"> & {
-		readonly after: number;
-	})[];
-};
-
-/** A line for each facts, what was decided last first, then the rest. */
-export function textOf(facts: Facts, world: World): string {
-	const met: SessionFacts[] = [];
-	const number = (one: SessionFacts) => {
-		const at = met.indexOf(one);
-		return at >= 0 ? at : met.push(one) - 1;
-	};
-	const { committed, pending, ...others } = world;
-	const turns = pending.toReversed().map(({ after, ...turn }) => ({
-		...turn,
-		after: number(after),
-	}));
-	const rest: Rest = {
-		...others,
-		pending: turns.reverse(),
-		committed: number(committed),
-	};
-	const lines = met.map((one) => facts.text(one));
-	lines.push(JSON.stringify(rest));
-	return renamed(lines.join("\n"));
+	/** Of each turn that waits. */
+	readonly after: readonly number[];
 }
 
-export function worldOf(facts: Facts, text: string): World {
-	const lines = text.split("\n");
-	const rest = JSON.parse(lines.pop() as string) as Rest;
-	const known = lines.map((line) => facts.read(line));
-	return {
-		...rest,
-		committed: known[rest.committed] as SessionFacts,
-		pending: rest.pending.map((turn) => ({
-			...turn,
-			after: known[turn.after] as SessionFacts,
-		})),
-	};
-}
+const alone = ["process", "live", "kept", "taken", "hooks"] as const;
 
-/** Far before every arrival number; see `frontOrder` in machines/line.ts. */
-const fronts = [-2e12, -1e12] as const;
+export class Canon {
+	readonly facts: KnownFacts;
+	readonly #parts: Parts;
 
-function renamed(text: string): string {
-	const arrivals = new Set<number>();
-	for (const [, digits] of text.matchAll(/"(?:seq|group)":(\d+)/g))
-		arrivals.add(Number(digits));
-	const sorted = [...arrivals].sort((a, b) => a - b);
-	const rank = (arrival: number) => sorted.indexOf(arrival) + 1;
-	const order = (value: number) => {
-		if (value > 0) return rank(value);
-		const front = fronts.find((one) => Math.abs(value - one) < 1e6);
-		return front === undefined ? value : front + rank(value - front);
-	};
-	const names = new Map<string, string>();
-	const counts = { m: 0, r: 0, s: 0 };
-	return text.replace(
-		/"(seq|group|order)":(-?\d+)|\b([mrs])\d+\b/g,
-		(found, field, digits, kind: keyof typeof counts) => {
-			if (field !== undefined) {
-				const value = Number(digits);
-				return `"${field}":${field === "order" ? order(value) : rank(value)}`;
-			}
-			let name = names.get(found);
-			if (name === undefined) {
-				counts[kind] += 1;
-				name = `${kind}${counts[kind]}`;
-				names.set(found, name);
-			}
-			return name;
-		},
-	);
+	constructor(facts: KnownFacts, parts: Parts) {
+		this.facts = facts;
+		this.#parts = parts;
+	}
+
+	/** Equal for worlds that differ only in names: the numbers of its facts, what was decided last first, then of its other parts. */
+	text(world: World): string {
+		const met: SessionFacts[] = [];
+		const placeOf = (one: SessionFacts) => {
+			const at = met.indexOf(one);
+			return at >= 0 ? at : met.push(one) - 1;
+		};
+		const { committed, pending } = world;
+		const turns: string[] = [];
+		const after: number[] = [];
+		for (const turn of pending.toReversed()) {
+			const { after: facts, ...others } = turn;
+			turns.unshift(JSON.stringify(others));
+			after.unshift(placeOf(facts));
+		}
+		const places: Places = { committed: placeOf(committed), after };
+		const parts = alone.map((name) => JSON.stringify(world[name]));
+		const text = [...parts, JSON.stringify(places), ...turns].join("\n");
+		const { numbers, names } = this.facts.named(met, arrivalsIn(text));
+		const lines = names.copy().rename(text).split("\n");
+		return `${numbers} ${lines.map((line) => this.#parts.number(line)).join()}`;
+	}
+
+	world(text: string): World {
+		const [first = "", second = ""] = text.split(" ");
+		const facts = first.split(",").map((one) => this.facts.at(Number(one)));
+		const parts = second.split(",").map((one) => this.#parts.at(Number(one)));
+		const [process, live, kept, taken, hooks, places, ...turns] = parts;
+		const { committed, after } = places as Places;
+		return {
+			process,
+			live,
+			kept,
+			taken,
+			hooks,
+			committed: facts[committed],
+			pending: turns.map((turn, at) => ({
+				...(turn as Omit<Turn, "after">),
+				after: facts[after[at] as number],
+			})),
+		} as World;
+	}
 }

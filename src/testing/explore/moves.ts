@@ -30,7 +30,6 @@ import {
 	pend,
 	type Turn,
 	turnOf,
-	use,
 	type World,
 } from "./world.ts";
 
@@ -53,15 +52,18 @@ export interface Move {
 	readonly to: () => World;
 	/** What a world that nobody disturbs does next: the lowest there is. Null: only from outside. */
 	readonly settles: number | null;
+	/** What it uses up of the bounds. What settles a world uses nothing. */
+	readonly spends: readonly Bounded[];
 }
 
 const deadline = 2000;
+const nothing: readonly never[] = Object.freeze([]);
 /** Ids that are new in any world: they are given names in order as soon as a world is known. */
 const fresh = { message: "m99", run: "r99", session: "s99" } as const;
 
 type Take = (facts: SessionFacts, event: SessionEvent) => Step;
 
-/** All that can happen next. */
+/** All that can happen next, as far as the bounds go. */
 export function movesOf(scene: Scene, world: World, take: Take): Move[] {
 	const moves = new Moves(scene, world, take);
 	moves.gather();
@@ -115,21 +117,21 @@ class Moves {
 		name: string,
 		settles: number | null,
 		to: (world: World) => World,
+		spends: readonly Bounded[] = nothing,
 	): void {
-		this.found.push({ name, settles, to: () => to(this.#world) });
+		this.found.push({ name, settles, spends, to: () => to(this.#world) });
 	}
 
-	/** Something bounded, as long as there is some of it left. */
+	/** Something bounded, unless it never happens. */
 	#spend(
 		what: Bounded | readonly Bounded[],
 		name: string,
 		to: (world: World) => World,
 	): void {
-		const spent = typeof what === "string" ? [what] : what;
+		const spends = typeof what === "string" ? [what] : what;
 		const { bounds } = this.#scene;
-		if (spent.some((one) => this.#world.used[one] >= (bounds[one] ?? 0)))
-			return;
-		this.#add(name, null, (world) => to(use(world, ...spent)));
+		if (spends.every((one) => (bounds[one] ?? 0) > 0))
+			this.#add(name, null, to, spends);
 	}
 
 	/** The turn that an event makes. */

@@ -1,6 +1,6 @@
 /**
  * Owns one step of the session machine, as the exploration takes it: from facts, by an event, to facts and what was asked of the engine. Every
- * snapshot is made anew from its facts, so whatever is explored is hydrated before each event. Never keeps anything.
+ * snapshot is made of its facts alone, so whatever is explored is hydrated before each event. Never decides what happens.
  */
 import { type ActorScope, createActor, type SnapshotFrom } from "xstate";
 import type {
@@ -51,6 +51,11 @@ class Stepper {
 	readonly #machine: SessionMachine;
 	readonly #scope: ActorScope<Snapshot, SessionEvent>;
 	#asked: Asked[] = [];
+	/** The same facts are asked many things in a row. A snapshot is a value: nobody changes it. */
+	#hydrated: {
+		readonly facts: SessionFacts;
+		readonly snapshot: Snapshot;
+	} | null = null;
 
 	constructor(machine: SessionMachine) {
 		this.#machine = machine;
@@ -76,10 +81,7 @@ class Stepper {
 		event: SessionEvent,
 	): readonly [Snapshot, readonly Asked[]] {
 		this.#asked = [];
-		const snapshot = this.#machine.resolveState({
-			value: stateOf(before),
-			context: { facts: before },
-		}) as Snapshot;
+		const snapshot = this.#hydrate(before);
 		try {
 			const after = this.#machine.transition(
 				snapshot,
@@ -93,6 +95,17 @@ class Stepper {
 				`${event.type} in ${String(snapshot.value)} made the machine throw: ${errorText(error)}`,
 			);
 		}
+	}
+
+	#hydrate(facts: SessionFacts): Snapshot {
+		if (this.#hydrated?.facts !== facts) {
+			const snapshot = this.#machine.resolveState({
+				value: stateOf(facts),
+				context: { facts },
+			}) as Snapshot;
+			this.#hydrated = { facts, snapshot };
+		}
+		return this.#hydrated.snapshot;
 	}
 }
 

@@ -1,7 +1,7 @@
 /**
  * Owns the small world around one session that exploration puts the machine in: what is decided and what is stored, the runs that live in this
- * process, what nobody can repeat and is tried again, and how much of what is bounded was used. Plain values, never changed. What an engine
- * makes of a commit, a failure and a crash is said here once.
+ * process, and what nobody can repeat and is tried again. Plain values, never changed. What an engine makes of a commit, a failure and a crash
+ * is said here once. How often what is bounded has happened is no part of it: see budget.ts.
  */
 import type {
 	ClosingGeneration,
@@ -41,8 +41,6 @@ export interface Bounds {
 }
 
 export type Bounded = keyof Bounds;
-
-export type Used = Readonly<Record<Bounded, number>>;
 
 /** A run that lives in this process: what a registry knows of it. */
 export interface LiveRun {
@@ -97,7 +95,6 @@ export interface Turn {
 }
 
 export interface World {
-	readonly used: Used;
 	/** starting: what the last process left is being settled. closing: nothing new begins. */
 	readonly process: "down" | "starting" | "up" | "closing";
 	readonly committed: SessionFacts;
@@ -174,12 +171,6 @@ type Identity = Omit<RunTicket, "sessionId">;
 
 export function isSame(a: Identity, b: Identity): boolean {
 	return ticketId(a) === ticketId(b);
-}
-
-export function use(world: World, ...what: readonly Bounded[]): World {
-	const used = { ...world.used };
-	for (const one of what) used[one] += 1;
-	return { ...world, used };
 }
 
 /** A turn was made; it is seen by nobody yet. */
