@@ -619,8 +619,10 @@ export class Witness {
 		if (this.#life.isClosing && outcome === "interrupted") return;
 		const fate = this.#messages.get(id)?.fate;
 		if (outcome === "removed") {
-			// Of a run whose record was erased nothing else is known.
-			if (ticket && this.#erased.has(runIdOf(ticket))) return;
+			// Of a run whose record was erased, or lost with its row, nothing else is known.
+			const runId = ticket && runIdOf(ticket);
+			if (runId && (this.#erased.has(runId) || this.#orphans.has(runId)))
+				return;
 			if (ticket !== null || (fate !== undefined && fate !== "removed"))
 				this.break(
 					"said",
