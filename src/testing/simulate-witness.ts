@@ -16,11 +16,12 @@ import type { Verdict } from "../../machines/report.ts";
 import { openWaits, type RunFacts } from "../../machines/run.ts";
 import type { RunTicket } from "../../machines/ticket.ts";
 import type { RuntimeEvent, SendReceipt, Settled } from "../runtime.ts";
-import type {
-	Batch,
-	PruneRule,
-	SessionWrite,
-	StoredMessage,
+import {
+	type Batch,
+	isPurged,
+	type PruneRule,
+	type SessionWrite,
+	type StoredMessage,
 } from "../store.ts";
 
 /** The promises, as the README names them. */
@@ -191,6 +192,8 @@ export class Witness {
 				`a commit on session ${key} was made on version ${baseVersion} and taken on ${before?.version ?? 0}`,
 			);
 		const after = facts ?? before;
+		// What is purged may come anew in the same commit.
+		if (write.purgeBefore !== null) this.#purge(key, write.purgeBefore);
 		for (const message of write.messages) this.#note(key, message);
 		const written = new Set(write.runs.map(runIdOf));
 		for (const run of write.runs) this.#file(run);
@@ -213,6 +216,11 @@ export class Witness {
 	/** The row of a key cannot be read any more. */
 	lost(key: string): void {
 		this.#lostRows.add(key);
+	}
+
+	/** Whether the row of a key was lost and made anew, so that nobody knows what was in it. */
+	wasLost(key: string): boolean {
+		return this.#healed.has(key);
 	}
 
 	/** What is no longer unsettled must have been written. */
@@ -410,11 +418,7 @@ export class Witness {
 
 	#purge(key: string, before: number): void {
 		for (const [id, message] of this.#messages)
-			if (
-				id.startsWith(`${key}/`) &&
-				message.generation < before &&
-				message.fate !== "queued"
-			)
+			if (id.startsWith(`${key}/`) && isPurged(message, before))
 				this.#forget(id);
 		this.#forgetRuns(key, before);
 		this.#erasesRefusals = true;

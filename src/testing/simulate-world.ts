@@ -1387,7 +1387,8 @@ export class World {
 			this.witness.read(key, row, told);
 			for (const { generation, row: ended } of (await archived).items)
 				if (
-					ended.hasActiveRun ||
+					// What drained when a row was lost is written by nobody.
+					(ended.hasActiveRun && !this.witness.wasLost(key)) ||
 					generation >= (this.witness.facts.get(key)?.generation ?? 0)
 				)
 					this.witness.break(
