@@ -128,7 +128,7 @@ export class Journal {
 
 	async #run(): Promise<void> {
 		while (this.#open.length > 0 || this.#loose.length > 0) {
-			const turns = this.#open.splice(0, largestBatch);
+			const turns = this.#open.splice(0, this.#next());
 			const loose = this.#loose.splice(0, largestBatch);
 			this.#inFlight = turns;
 			await this.#commit(turns, loose);
@@ -138,6 +138,13 @@ export class Journal {
 			if (this.#open.length > 0)
 				await new Promise<void>((next) => this.#host.clock.setImmediate(next));
 		}
+	}
+
+	/** How many of the open turns the next batch takes. A purge is the last of its batch: an id that it erases may come anew after it. */
+	#next(): number {
+		const most = this.#open.slice(0, largestBatch);
+		const purge = most.findIndex(({ purgeBefore }) => purgeBefore !== null);
+		return purge === -1 ? most.length : purge + 1;
 	}
 
 	#wake(): void {
@@ -331,7 +338,6 @@ function write(
 			purgeBefore,
 		};
 	}
-	const purges = turns.map((turn) => turn.purgeBefore ?? 0);
 	return {
 		...base,
 		runs: turns.flatMap((turn) => turn.runs),
@@ -339,6 +345,6 @@ function write(
 		messages: turns.flatMap(notesOf),
 		entries: turns.flatMap((turn) => turn.entries),
 		hides: turns.flatMap((turn) => turn.hides),
-		purgeBefore: Math.max(...purges) || null,
+		purgeBefore: last.purgeBefore,
 	};
 }

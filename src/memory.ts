@@ -147,12 +147,6 @@ class Data {
 			session.row = row;
 		}
 		if (!session) return;
-		const purged = session;
-		const purge = () => {
-			if (purgeBefore !== null) this.#purge(sessionKey, purged, purgeBefore);
-		};
-		// First as well: an id that is purged may come anew in the same batch.
-		purge();
 		for (const message of write.messages) {
 			session.messages.set(message.messageId, message);
 			if (message.fate === "queued")
@@ -164,7 +158,7 @@ class Data {
 			session.generations.set(ended.generation, ended);
 		for (const entry of write.entries) this.#append(session, entry);
 		for (const run of write.hides) this.#hide(session, run);
-		purge();
+		if (purgeBefore !== null) this.#purge(sessionKey, session, purgeBefore);
 	}
 
 	#file(session: Session, run: RunFacts): void {

@@ -69,7 +69,7 @@ export interface SessionWrite {
 	readonly entries: readonly StoredEntry[];
 	/** After the entries: runs whose entries, those of the batch among them, are hidden from now on. */
 	readonly hides: readonly HiddenRun[];
-	/** Before and after the rest (an id that it erases may come anew in the same batch): erase runs, generations and transcript of generations before this one, their messages as far as `isPurged` says so, and the key's refusals. */
+	/** After the rest: erase runs, generations and transcript of generations before this one, their messages as far as `isPurged` says so, and the key's refusals. */
 	readonly purgeBefore: number | null;
 }
 

@@ -145,18 +145,13 @@ export class Writer {
 		const { run, message, entry } = place;
 		if (facts && facts.generation !== place.generation)
 			this.#turnTo(place, facts.generation);
-		const purge = () => {
-			if (write.purgeBefore !== null)
-				this.#purge(place, sessionKey, write.purgeBefore);
-		};
-		// First as well: an id that is purged may come anew in the same batch.
-		purge();
 		for (const one of write.messages) this.#fileMessage(place, one);
 		for (const one of write.runs) this.#fileRun(place, one);
 		for (const one of write.generations) this.#archive(place, one);
 		for (const one of write.entries) this.#append(place, one);
 		for (const one of write.hides) this.#hide(place, one);
-		purge();
+		if (write.purgeBefore !== null)
+			this.#purge(place, sessionKey, write.purgeBefore);
 		if (!known) this.#insertRow(place, write);
 		else if (facts) this.#updateRow(place, write);
 		else {

@@ -192,8 +192,6 @@ export class Witness {
 				`a commit on session ${key} was made on version ${baseVersion} and taken on ${before?.version ?? 0}`,
 			);
 		const after = facts ?? before;
-		// What is purged may come anew in the same commit.
-		if (write.purgeBefore !== null) this.#purge(key, write.purgeBefore);
 		for (const message of write.messages) this.#note(key, message);
 		const written = new Set(write.runs.map(runIdOf));
 		for (const run of write.runs) this.#file(run);

@@ -178,36 +178,6 @@ export const purges: CheckGroup = {
 				assert.notEqual(await store.message("k", "d"), null);
 			},
 
-		"what is older, and keeps what comes anew under its ids in the same commit":
-			async (trial) => {
-				const store = await trial.open();
-				await commit(
-					store,
-					writeOf("k", 0, {
-						messages: [messageOf("a", { fate: "removed", seq: 1 })],
-						runs: [runOf("k", "r")],
-					}),
-				);
-				await commit(
-					store,
-					writeOf("k", 1, {
-						facts: factsOf("k", { version: 2, generation: 2 }),
-						messages: [
-							messageOf("a", { fate: "removed", seq: 2, generation: 2 }),
-						],
-						runs: [runOf("k", "r", { generation: 2 })],
-						purgeBefore: 2,
-					}),
-				);
-				const { seq, generation } = (await store.message("k", "a")) ?? {};
-				assert.deepEqual([seq, generation], [2, 2]);
-				const runs = (await store.runs("k", {})).items;
-				assert.deepEqual(
-					runs.map(({ runId, generation }) => [runId, generation]),
-					[["r", 2]],
-				);
-			},
-
 		"pages that were begun before go on with what is left": async (trial) => {
 			const store = await trial.open();
 			const run = (runId: string, generation: number) =>
