@@ -280,6 +280,7 @@ export class Journal {
 			const { session } = turn;
 			session.pending -= 1;
 			session.committed = turn.after;
+			if (session.purging?.turn === turn) session.purging = null;
 			for (const message of notesOf(turn))
 				if (session.uncommittedMessages.get(message.messageId) === message)
 					session.uncommittedMessages.delete(message.messageId);

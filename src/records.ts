@@ -63,10 +63,13 @@ export async function knownMessage<Meta>(
 	session: LiveSession,
 	messageId: string,
 ): Promise<StoredMessage | null> {
-	const known =
-		session.uncommittedMessages.get(messageId) ??
-		(await engine.store.message(session.key, messageId));
-	return known && isPurged(known, session.erasedBefore) ? null : known;
+	// It may be committed while the store is asked, which read what was there before.
+	const { purging } = session;
+	const uncommitted = session.uncommittedMessages.get(messageId);
+	if (uncommitted)
+		return purging?.messageIds.has(messageId) ? null : uncommitted;
+	const stored = await engine.store.message(session.key, messageId);
+	return stored && purging && isPurged(stored, purging.before) ? null : stored;
 }
 
 /** Whether the archived row of a generation is written once more, when a run of it has settled. */

@@ -14,6 +14,7 @@ import {
 import { sessionMachine, stateOf } from "../machines/session.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import {
+	isPurged,
 	type OpenStore,
 	type StoredMessage,
 	UnreadableSession,
@@ -72,6 +73,15 @@ export interface SessionHost {
 
 type SessionActor = Actor<LiveMachine>;
 
+/** What a purge erases that the store still has. */
+interface Purging {
+	readonly turn: Turn;
+	/** Generations before this one. */
+	readonly before: number;
+	/** The messages among those that are not committed themselves. */
+	readonly messageIds: Set<string>;
+}
+
 export class LiveSession {
 	readonly key: string;
 	/** As last committed; null until it was read. */
@@ -82,8 +92,8 @@ export class LiveSession {
 	doubt: Doubt | null = null;
 	/** Messages that the store does not know yet, or not as they are now. */
 	readonly uncommittedMessages = new Map<string, StoredMessage>();
-	/** Generations before this one are erased, though the store may not know it yet. */
-	erasedBefore = 0;
+	/** The newest purge that is not committed yet. */
+	purging: Purging | null = null;
 	#host: SessionHost;
 	#actor: SessionActor | null = null;
 	#mailbox: Operation[] = [];
@@ -163,7 +173,7 @@ export class LiveSession {
 		this.committed = null;
 		this.pending = 0;
 		this.uncommittedMessages.clear();
-		this.erasedBefore = 0;
+		this.purging = null;
 	}
 
 	/** Another actor in the place of the one that is, made of nothing but these facts. */
@@ -356,11 +366,20 @@ export class LiveSession {
 		}
 		if (this.#lost && !this.#heal(turn)) return null;
 		operation.amend?.(turn);
-		for (const message of notesOf(turn))
+		for (const message of notesOf(turn)) {
 			this.uncommittedMessages.set(message.messageId, message);
-		this.erasedBefore = Math.max(this.erasedBefore, turn.purgeBefore ?? 0);
+			this.purging?.messageIds.delete(message.messageId);
+		}
+		if (turn.purgeBefore !== null) this.#purge(turn, turn.purgeBefore);
 		this.#host.made(turn);
 		return turn;
+	}
+
+	#purge(turn: Turn, before: number): void {
+		const messageIds = new Set(this.purging?.messageIds);
+		for (const message of this.uncommittedMessages.values())
+			if (isPurged(message, before)) messageIds.add(message.messageId);
+		this.purging = { turn, before, messageIds };
 	}
 }
 

@@ -329,6 +329,27 @@ for (const [kind, makeStore] of storeKinds)
 				}
 			});
 
+			test("knows a message that was kept by its id, also once it is removed", async () => {
+				// 1 m1 runs, m2 waits → 2 delete(k, purge, queued: keep) → 3 m2 is taken back → 4 m2 again: it was accepted a second time.
+				for (const isDrained of [true, false]) {
+					const { runtime, scripted } = await start();
+					await runtime.send("k", "one", { messageId: "m1" });
+					await runtime.send("k", "two", { messageId: "m2" });
+					const deleted = runtime.delete("k", { purge: true, queued: "keep" });
+					await turns();
+					scripted.last.end();
+					if (isDrained) await deleted;
+					const removed = runtime.queue.remove("k", "m2");
+					const again = runtime.send("k", "two", { messageId: "m2" });
+					expect(await removed).toMatchObject({ result: "done" });
+					expect(await again).toMatchObject({ disposition: "duplicate" });
+					await deleted;
+					expect(
+						await runtime.send("k", "one", { messageId: "m1" }),
+					).toMatchObject({ disposition: "started" });
+				}
+			});
+
 			test("of other keys' nothing", async () => {
 				const { runtime, scripted } = await used();
 				const other = await runtime.send("other", "hello", { messageId: "m1" });
