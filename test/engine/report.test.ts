@@ -576,6 +576,25 @@ for (const [kind, makeStore] of storeKinds)
 			]);
 		});
 
+		test("under the session id that a reservation had before it started is refused, and ends nothing", async () => {
+			// 1 admit(k, R, reserve) under S1 → 2 admit(k, R, sessionId: S2) starts it → 3 its end under S1: the record of the reservation matched,
+			// so that the run was filed as completed while it was live.
+			const { runtime } = await startHost(makeStore());
+			await runtime.reset("k", { sessionId: "S1" });
+			await runtime.admit("k", { runId: "R", reserve: true });
+			await runtime.admit("k", { runId: "R", sessionId: "S2" });
+			const end = { runId: "R", sessionKey: "k", phase: "end" } as const;
+			expect(await runtime.report({ ...end, sessionId: "S1" })).toMatchObject({
+				verdict: "refused",
+				reason: 'sessionId is "S1", but run "R" has "S2"',
+				row: { status: "running" },
+			});
+			expect(await runtime.report(end)).toMatchObject({ verdict: "applied" });
+			expect((await runtime.runs("k")).items).toMatchObject([
+				{ runId: "R", outcome: "completed" },
+			]);
+		});
+
 		test("is served while the runtime closes, and not after", async () => {
 			const { runtime, clock } = await live();
 			const closing = runtime.close({ runs: "await", graceMs: 1000 });
