@@ -327,7 +327,7 @@ export function rotate(
 	};
 }
 
-/** Usage goes to the generation that owns the run, whether the run is reserved, live, draining or settled. */
+/** Usage goes to the generation that owns the run, whether the run is reserved, live, draining, to be tried again or settled. */
 export function countUsage(
 	facts: SessionFacts,
 	event: EventOf<"usage">,
@@ -339,6 +339,7 @@ export function countUsage(
 			...touch(facts, event),
 			run: facts.run && counted(facts.run),
 			reservations: facts.reservations.map(counted),
+			retries: facts.retries.map(counted),
 			inputTokens: addTokens(facts.inputTokens, event.inputTokens),
 			outputTokens: addTokens(facts.outputTokens, event.outputTokens),
 		};

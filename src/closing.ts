@@ -39,11 +39,10 @@ class Deadline {
 		return this.#over.promise;
 	}
 
-	/** Epoch ms. */
-	by(time: number): void {
-		const left = Math.max(0, time - this.#clock.now());
-		const at = this.#clock.monotonic() + left;
+	/** On the monotonic clock. */
+	by(at: number): void {
 		if (at >= this.#at) return;
+		const left = Math.max(0, at - this.#clock.monotonic());
 		this.#at = at;
 		this.#clock.clearTimeout(this.#timer);
 		this.#timer = this.#clock.setTimeout(() => {
@@ -70,17 +69,28 @@ export class Closing<Meta> {
 		this.#hook = hook;
 	}
 
-	/** Lets the host do its work on a generation until the deadline. If it is at it, that can only come nearer. */
-	begin(sessionKey: string, { generation, deadline }: ClosingGeneration): void {
+	/** When a generation's time is over, on the monotonic clock. */
+	readonly due = ({ deadline }: ClosingGeneration): number => {
+		const { clock } = this.#host.options;
+		return clock.monotonic() + deadline - clock.now();
+	};
+
+	/** Lets the host do its work on a generation until it is due. If it is at it, that can only come nearer. */
+	begin(
+		sessionKey: string,
+		closing: ClosingGeneration,
+		due = this.due(closing),
+	): void {
+		const { generation } = closing;
 		const id = `${generation}@${sessionKey}`;
 		const known = this.#open.get(id);
 		if (known) {
-			known.by(deadline);
+			known.by(due);
 			return;
 		}
 		const time = new Deadline(this.#host.options.clock);
 		this.#open.set(id, time);
-		time.by(deadline);
+		time.by(due);
 		const end = () => this.#open.delete(id);
 		void this.#work(sessionKey, generation, time).then((isOver) => {
 			time.lift();

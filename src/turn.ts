@@ -43,6 +43,8 @@ export interface Turn {
 	hides: readonly HiddenRun[];
 	/** Generations that ended and that the host has its own work to do on. */
 	closes: readonly ClosingGeneration[];
+	/** When their time is over, on the monotonic clock: the wall clock may be set before the turn is committed. */
+	closesBy: readonly number[];
 	refusals: readonly StoredRefusal[];
 	purgeBefore: number | null;
 	/** It ended a generation whose row could not be read. */
@@ -78,6 +80,7 @@ export function emptyTurn(
 		entries: none,
 		hides: none,
 		closes: none,
+		closesBy: none,
 		refusals: none,
 		purgeBefore: null,
 		healed: false,

@@ -1,7 +1,8 @@
 /** What a host's own clock must offer, and what it is never asked for. */
+import type { Batch, SessionStore } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import { memoryStore } from "../../src/memory.ts";
-import { VirtualClock } from "../../src/testing/virtual-clock.ts";
+import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 
 const dayMs = 86_400_000;
@@ -92,6 +93,43 @@ test("a clock that knows no other time than that of the wall is enough, and may 
 	expect(run.signal.aborted).toBe(true);
 	end();
 	await runtime.whenIdle();
+});
+
+test("the time for what a host does on an ended generation is as long, also if the clock is set back before that is stored", async () => {
+	const inner = memoryStore();
+	let stored = () => {};
+	const held: SessionStore = {
+		read: () => inner.read(),
+		open: async (owner) => {
+			const store = await inner.open(owner);
+			const commit = store.commit.bind(store);
+			return Object.assign(store, {
+				commit: async (batch: Batch) => {
+					await new Promise<void>((resolve) => {
+						stored = resolve;
+					});
+					return commit(batch);
+				},
+			});
+		},
+	};
+	const { runtime, clock } = await startScripted(held, {
+		graceMs: 1000,
+		onGenerationEnded: () => new Promise(() => {}),
+	});
+	const next = async <T>(call: Promise<T>) => {
+		await turns();
+		stored();
+		return call;
+	};
+	await next(runtime.reset("k"));
+	const reset = runtime.reset("k");
+	await turns();
+	clock.stepBack(3_600_000);
+	stored();
+	await turns();
+	await clock.advance(1000);
+	expect(await next(reset)).toMatchObject({ result: "done" });
 });
 
 test("a clock whose monotonic is no function is refused", async () => {

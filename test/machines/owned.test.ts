@@ -424,6 +424,16 @@ describe("a run that died", () => {
 		});
 	});
 
+	test("has used what is said only now", () => {
+		// Else its next attempt would begin from, and its end would file, a record that is older than the one in the store.
+		const { session, ticket } = dead();
+		session.step({ type: "usage", ticket, inputTokens: 3, outputTokens: 4 });
+		expect(session.facts).toMatchObject({
+			inputTokens: 3,
+			retries: [{ inputTokens: 3, outputTokens: 4 }],
+		});
+	});
+
 	test("is taken back by an abort, alone; and by a reset, whatever that keeps", () => {
 		const aborted = dead().session;
 		aborted.message("m2", { grant: null });
