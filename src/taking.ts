@@ -56,12 +56,22 @@ export class Taking {
 		facts: SessionFacts,
 		arrives?: Pick<QueuedMessage, "parent">,
 	): string | null {
-		if (!this.#host.mayExecute) return null;
-		const next = facts.queue[0] ?? arrives;
-		if (!next || !this.slots.mayBegin(facts.sessionKey, next)) return null;
+		const isEmpty = facts.queue.length === 0;
+		if (isEmpty && !arrives) return null;
 		// What is next belongs to a new generation, which begins before it is taken.
 		if (!arrives && this.#renewal.reasonToExpire(facts) !== null) return null;
-		return this.#runId();
+		// What happens may change the line: nobody can say of the one that is next now that it will be the one that is taken.
+		return this.#grant(facts, isEmpty ? arrives : undefined);
+	}
+
+	/** `taken`: the message that is taken for certain if any is; it may share the slot of the run that it is attached to. */
+	#grant(
+		{ sessionKey }: SessionFacts,
+		taken: Pick<QueuedMessage, "parent"> | undefined,
+	): string | null {
+		return this.#host.mayExecute && this.slots.mayBegin(sessionKey, taken)
+			? this.#runId()
+			: null;
 	}
 
 	/** Lets the next message in line be taken, as soon as nothing stands against it: a quiet window, or the lack of a slot. */
@@ -118,10 +128,13 @@ export class Taking {
 				expires: () => this.#host.mayExecute,
 				event: (session) => {
 					const quiet = this.#quiet.get(key);
+					const { facts } = session;
+					const [next] = facts.queue;
+					const isExpired = this.#renewal.reasonToExpire(facts) !== null;
 					return {
 						type: "take",
 						at: this.#host.clock.now(),
-						grant: this.grant(session.facts),
+						grant: next && !isExpired ? this.#grant(facts, next) : null,
 						quietUntil: quiet?.timer === null ? quiet.until : undefined,
 					};
 				},
