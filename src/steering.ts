@@ -11,6 +11,7 @@ import { messageOf } from "../machines/line.ts";
 import type { RunFacts } from "../machines/run.ts";
 import type { Engine } from "./engine.ts";
 import type { LiveRun } from "./registry.ts";
+import type { Turn } from "./turn.ts";
 
 type Open<Input> = (
 	message: Message,
@@ -48,7 +49,11 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 
 	async #next(): Promise<IteratorResult<Message<Input>, undefined>> {
 		const live = this.#live;
-		const over = () => this.#wake?.();
+		const ended = Promise.withResolvers<null>();
+		const over = () => {
+			this.#wake?.();
+			ended.resolve(null);
+		};
 		const owned = {
 			see: (run: RunFacts, { queue }: SessionFacts) => {
 				if (queue.some(({ steers }) => steers === run.runId)) this.#wake?.();
@@ -63,7 +68,8 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 				const woken = new Promise<void>((resolve) => {
 					this.#wake = resolve;
 				});
-				const message = await this.#pull();
+				// While the store is sick, a pull takes as long; who is told to stop need not wait for it.
+				const message = await Promise.race([this.#pull(), ended.promise]);
 				if (message) return { done: false, value: message };
 				if (!this.#isOver) await woken;
 			}
@@ -73,18 +79,22 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 		}
 	}
 
-	/** Takes the next message for this run, if there is one. */
+	/** Takes the next message for this run, if there is one; tried until that is stored. */
 	#pull(): Promise<Message<Input> | null> {
 		const engine = this.#engine;
 		const live = this.#live;
 		const { sessionKey } = live.ticket;
 		return new Promise((resolve) => {
-			engine.post(sessionKey, {
+			const pull = {
 				event: () =>
 					this.#isOver
 						? null
-						: { type: "pull", at: engine.now(), ticket: live.ticket },
-				amend: ({ reply }) => {
+						: ({
+								type: "pull",
+								at: engine.now(),
+								ticket: live.ticket,
+							} as const),
+				amend: ({ reply }: Turn) => {
 					// Until its executor has it in hand, it goes back into line if the run ends.
 					if (reply?.result === "pulled")
 						live.unread = [
@@ -92,13 +102,12 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 							reply.message,
 						];
 				},
-				committed: ({ reply }) =>
+				committed: ({ reply }: Turn) =>
 					resolve(
 						reply?.result === "pulled" ? this.#hand(reply.message) : null,
 					),
-				// The session is read again, and whoever waits is woken by that.
-				failed: () => resolve(null),
-			});
+			};
+			engine.keep(sessionKey, pull, () => resolve(null));
 		});
 	}
 
