@@ -174,7 +174,8 @@ export class SimulatedStore implements SessionStore {
 	}
 
 	async #unreadable(key: string): Promise<never> {
-		const store = this.#opened as OpenStore;
+		const store = this.#opened;
+		if (!store) throw this.#failure("the store is closed; open it again");
 		const { facts, queue } = (await this.#time.outside(
 			store.load(key),
 		)) as LoadedSession;

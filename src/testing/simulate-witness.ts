@@ -704,12 +704,17 @@ export class Witness {
 			);
 	}
 
+	/** A start that failed may have committed what the feed never tells. */
+	startFailed(): void {
+		this.#life.fates.clear();
+	}
+
 	/** An executor looked at a message. */
 	looked(ticket: RunTicket, { messageId, input }: Message): void {
 		const id = `${ticket.sessionKey}/${messageId}`;
 		const before = this.#seen.get(id);
-		// What was to be tried again and was given another place goes its own way.
-		const mayMove = this.#edited.has(id);
+		// What was to be tried again and was given another place goes its own way; so does what is sent anew once its id was forgotten.
+		const mayMove = this.#edited.has(id) || this.#erased.has(id);
 		if (before !== undefined && before !== ticket.runId && !mayMove)
 			this.break(
 				"durable",

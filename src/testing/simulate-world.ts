@@ -204,6 +204,7 @@ export class World {
 				(error) => {
 					outcome = "failed";
 					problem = error;
+					this.witness.startFailed();
 					this.#say("*", () => `start failed: ${problemText(error)}`);
 				},
 			);
