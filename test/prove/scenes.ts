@@ -42,18 +42,6 @@ export const large: readonly Scene[] = [
 			crashes: 1,
 			failedCommits: 1,
 		},
-		modes: ["enqueue"],
-		drivers: ["managed"],
-	},
-	{
-		bounds: {
-			runs: 3,
-			resets: 2,
-			deletes: 1,
-			crashes: 1,
-			failedCommits: 1,
-		},
-		drivers: ["host"],
 	},
 	{
 		bounds: {
@@ -74,7 +62,6 @@ export const large: readonly Scene[] = [
 			resets: 1,
 			deletes: 1,
 			crashes: 1,
-			failedCommits: 1,
 			waits: 1,
 			timeouts: 1,
 			rotations: 1,

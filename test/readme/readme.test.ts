@@ -34,6 +34,7 @@ describe("an embedding example of the README", () => {
 		["owned", 30],
 		["race", 10],
 		["explore", 10],
+		["histories", 20],
 	] as const)(
 		"%s: runs as printed, and prints what stands beside it",
 		async (name, lines) => {
@@ -50,6 +51,17 @@ describe("an embedding example of the README", () => {
 			});
 		},
 	);
+});
+
+test("the example of an executor of one's own is a test of this repository, word for word", () => {
+	const name = "test/testing/own-executor.test.ts";
+	const pattern = new RegExp(
+		`<!-- tested as ${name} -->\n\`\`\`ts\n(.*?)\`\`\``,
+		"s",
+	);
+	const [, code] = pattern.exec(readme) ?? [];
+	const [, ...lines] = readFileSync(join(root, name), "utf8").split("\n");
+	expect(lines.join("\n")).toBe(code);
 });
 
 describe("the README names", () => {

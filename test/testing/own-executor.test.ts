@@ -6,10 +6,7 @@ for (let seed = 1; seed <= 20; seed++)
 	test(`my agent keeps its session in order, seed ${seed}`, async () => {
 		await simulate({
 			seed,
-			runtime: {
-				overlap: "collect",
-				recovery: { mode: "retry", maxAttempts: 3 },
-			},
+			runtime: { overlap: "collect" },
 			execute: async (run, { sleep, random }) => {
 				const text = run.messages.map(({ input }) => input).join("\n");
 				await run.append({ user: text });
