@@ -224,7 +224,8 @@ export class LiveSession {
 	async #hydrate(heals: boolean): Promise<void> {
 		await this.#host.settled(this);
 		const { facts, lost } = await this.#load(heals);
-		this.committed = facts;
+		// What stands in the place of a row that cannot be read was never committed: readers are told what the store tells them.
+		this.committed = lost ? null : facts;
 		this.#lost = lost;
 		this.renew(facts);
 		const { doubt } = this;

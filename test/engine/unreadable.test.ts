@@ -1,8 +1,13 @@
 /** A session whose stored row cannot be read: it is told, it holds nobody else up, and a reset heals it (decision 25, RR-07). */
 import { DatabaseSync } from "node:sqlite";
-import { createSessionRuntime, type RuntimeEvent } from "turnkeeper";
+import {
+	createSessionRuntime,
+	type OpenStore,
+	type RuntimeEvent,
+} from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, test } from "vitest";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
 import { close } from "../support/restart.ts";
@@ -48,6 +53,26 @@ for (const [name, sql] of Object.entries(damages))
 				ticket: { generation: 2 },
 			});
 			expect(host.scripted.last.run.messages).toMatchObject([{ input: "new" }]);
+		});
+
+		test("is shown to nobody before what heals it is stored", async () => {
+			// 1 reset(broken), its commit takes a while → 2 get(broken): an idle row that nobody ever had, made for the reset to end.
+			const store = new FaultyStore(sqliteStore(await damaged(sql)));
+			const { runtime } = await startScripted(store);
+			const opened = store.opened as OpenStore;
+			const commit = opened.commit.bind(opened);
+			const stored = Promise.withResolvers<void>();
+			opened.commit = async (batch) => {
+				await stored.promise;
+				return commit(batch);
+			};
+			const reset = runtime.reset("broken");
+			await turns();
+			expect(await codeOf(runtime.get("broken"))).toBe("STORE_CORRUPT");
+			expect(await codeOf(runtime.queue.list("broken"))).toBe("STORE_CORRUPT");
+			stored.resolve();
+			await reset;
+			expect(await runtime.get("broken")).toMatchObject({ generation: 2 });
 		});
 
 		test("is not healed by one whose expectation it does not meet", async () => {
