@@ -123,9 +123,14 @@ export function admittedRun(
 	const reserved = reservationOf(facts, event.runId);
 	const given = event.givenSessionId;
 	const run = reserved ?? newRun(opened, event.runId, event.attempt, "host");
+	// The ticket of a reservation was told: another id is one more of its lineage.
+	const earlier = reserved ? reserved.sessionIds : [];
 	const named = {
 		...run,
-		sessionIds: given === null ? run.sessionIds : [given],
+		sessionIds:
+			given === null
+				? run.sessionIds
+				: [...earlier.filter((one) => one !== given), given],
 		leaseMs: event.leaseMs ?? run.leaseMs,
 		followsSession: given === null && (reserved?.followsSession ?? true),
 	};

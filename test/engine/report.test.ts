@@ -576,20 +576,23 @@ for (const [kind, makeStore] of storeKinds)
 			]);
 		});
 
-		test("under the session id that a reservation had before it started is refused, and ends nothing", async () => {
-			// 1 admit(k, R, reserve) under S1 → 2 admit(k, R, sessionId: S2) starts it → 3 its end under S1: the record of the reservation matched,
-			// so that the run was filed as completed while it was live.
+		test("under the session id that a reservation had before it started is that run's own", async () => {
+			// 1 admit(k, R, reserve) under S1 → 2 admit(k, R, sessionId: S2) starts it → 3 its end under S1: the run no longer knew that id, and the
+			// record of its reservation matched, so that the run was filed as completed while it was live.
 			const { runtime } = await startHost(makeStore());
 			await runtime.reset("k", { sessionId: "S1" });
 			await runtime.admit("k", { runId: "R", reserve: true });
 			await runtime.admit("k", { runId: "R", sessionId: "S2" });
 			const end = { runId: "R", sessionKey: "k", phase: "end" } as const;
-			expect(await runtime.report({ ...end, sessionId: "S1" })).toMatchObject({
+			expect(await runtime.report({ ...end, sessionId: "S3" })).toMatchObject({
 				verdict: "refused",
-				reason: 'sessionId is "S1", but run "R" has "S2"',
+				reason: 'sessionId is "S3", but run "R" has "S2"',
 				row: { status: "running" },
 			});
-			expect(await runtime.report(end)).toMatchObject({ verdict: "applied" });
+			expect(await runtime.report({ ...end, sessionId: "S1" })).toMatchObject({
+				verdict: "applied",
+				row: { sessionId: "S2" },
+			});
 			expect((await runtime.runs("k")).items).toMatchObject([
 				{ runId: "R", outcome: "completed" },
 			]);
