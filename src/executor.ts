@@ -43,6 +43,8 @@ export class Executor<Input, Output, Meta> {
 				steering: () =>
 					new Steering(this.#engine, live, (message) => this.#open(message)),
 			});
+			// Told to stop while its messages were looked at, it never begins.
+			if (live.isAborted) return { outcome: "failed" };
 			const output = await execute?.(run);
 			live.output = schemas?.output
 				? await checkSchema(schemas.output, output, "output")

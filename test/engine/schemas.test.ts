@@ -36,6 +36,27 @@ for (const [kind, makeStore] of storeKinds)
 				).toMatchObject({ disposition: "started" });
 			});
 
+			test("that take their time leave a run that is told to stop meanwhile without its executor", async () => {
+				// 1 m1 is taken, its schema looks at it → 2 abort(k): the executor was called all the same, later, with a signal that had fired.
+				const looked = Promise.withResolvers<boolean>();
+				let checks = 0;
+				const slow = z.string().refine(() => {
+					checks += 1;
+					return checks === 1 || looked.promise;
+				});
+				const { runtime, scripted, clock } = await start({
+					schemas: { input: slow },
+				});
+				const { settled } = await runtime.send("k", "hello");
+				const aborted = runtime.abort("k");
+				await turns();
+				looked.resolve(true);
+				expect(await aborted).toMatchObject({ result: "done" });
+				await clock.advance(5000);
+				expect(await settled).toMatchObject({ outcome: "aborted" });
+				expect(scripted.runs).toEqual([]);
+			});
+
 			test("name every issue, and where it is", async () => {
 				const { runtime } = await start({
 					schemas: {
