@@ -32,8 +32,11 @@ export const small: readonly Scene[] = [
 	},
 ];
 
+/** What each large scene says of itself, as its result is printed with it. */
+type Told = Required<Pick<Scene, "modes" | "drivers">>;
+
 /** Explored on demand (`npm run prove`). */
-export const large: readonly Scene[] = [
+export const large: readonly (Scene & Told)[] = [
 	{
 		bounds: {
 			runs: 3,
@@ -42,6 +45,8 @@ export const large: readonly Scene[] = [
 			crashes: 1,
 			failedCommits: 1,
 		},
+		modes: ["enqueue", "interrupt"],
+		drivers: ["managed", "host"],
 	},
 	{
 		bounds: {
@@ -66,6 +71,8 @@ export const large: readonly Scene[] = [
 			timeouts: 1,
 			rotations: 1,
 		},
+		modes: ["enqueue", "interrupt"],
+		drivers: ["managed", "host"],
 		hook: true,
 	},
 	{
@@ -78,6 +85,8 @@ export const large: readonly Scene[] = [
 			waits: 1,
 			expiries: 1,
 		},
+		modes: ["enqueue", "interrupt"],
+		drivers: ["managed", "host"],
 		recovery: "retry",
 	},
 ];

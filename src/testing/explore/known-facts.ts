@@ -1,8 +1,9 @@
 /**
  * Owns the facts that were met, each once, under a number: equal but for names, versions and what else no decision asks for is the same. They are
- * read back from JSON, as a store would give them. Never decides what is true of them.
+ * read back from JSON, as a store would give them, and frozen: what changed them would change many worlds. Never decides what is true of them.
  */
 import type { SessionFacts } from "../../../machines/facts.ts";
+import { frozen } from "../../../machines/json.ts";
 import { arrivalsIn, Names } from "./names.ts";
 
 /** The next message arrives after all that are there. */
@@ -67,7 +68,7 @@ export class KnownFacts {
 	#number(text: string): number {
 		let number = this.#numbers.get(text);
 		if (number === undefined) {
-			const facts = JSON.parse(text) as SessionFacts;
+			const facts = frozen(JSON.parse(text) as SessionFacts);
 			number = this.#all.push(facts) - 1;
 			this.#numbers.set(text, number);
 			this.#met(facts);

@@ -1,4 +1,6 @@
 /** Owns the parts that worlds are made of, each once, under a number: many worlds share theirs. Never looks into one. */
+import { frozen } from "../../../machines/json.ts";
+
 export class Parts {
 	readonly #numbers = new Map<string, number>();
 	readonly #all: unknown[] = [];
@@ -7,13 +9,13 @@ export class Parts {
 	number(text: string): number {
 		let number = this.#numbers.get(text);
 		if (number === undefined) {
-			number = this.#all.push(JSON.parse(text)) - 1;
+			number = this.#all.push(frozen(JSON.parse(text))) - 1;
 			this.#numbers.set(text, number);
 		}
 		return number;
 	}
 
-	/** Shared: never to be changed. */
+	/** Frozen, as it is shared. */
 	at(number: number): unknown {
 		return this.#all[number];
 	}
