@@ -68,8 +68,7 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 				const woken = new Promise<void>((resolve) => {
 					this.#wake = resolve;
 				});
-				// While the store is sick, a pull takes as long; who is told to stop need not wait for it.
-				const message = await Promise.race([this.#pull(), ended.promise]);
+				const message = await this.#pull(ended.promise);
 				if (message) return { done: false, value: message };
 				if (!this.#isOver) await woken;
 			}
@@ -80,7 +79,7 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 	}
 
 	/** Takes the next message for this run, if there is one; tried until that is stored. */
-	#pull(): Promise<Message<Input> | null> {
+	#pull(ended: Promise<null>): Promise<Message<Input> | null> {
 		const engine = this.#engine;
 		const live = this.#live;
 		const { sessionKey } = live.ticket;
@@ -108,6 +107,8 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 					),
 			};
 			engine.keep(sessionKey, pull, () => resolve(null));
+			// While the store is sick, a pull takes as long; who is told to stop before it is stored need not wait for it.
+			void ended.then(resolve);
 		});
 	}
 
