@@ -123,18 +123,25 @@ export function admittedRun(
 	const reserved = reservationOf(facts, event.runId);
 	const given = event.givenSessionId;
 	const run = reserved ?? newRun(opened, event.runId, event.attempt, "host");
-	// The ticket of a reservation was told: another id is one more of its lineage.
-	const earlier = reserved ? reserved.sessionIds : [];
 	const named = {
 		...run,
-		sessionIds:
-			given === null
-				? run.sessionIds
-				: [...earlier.filter((one) => one !== given), given],
+		sessionIds: sessionIdsOf(run, given, reserved !== undefined),
 		leaseMs: event.leaseMs ?? run.leaseMs,
 		followsSession: given === null && (reserved?.followsSession ?? true),
 	};
 	return event.reserve ? named : admittedNow(opened, named, event.at);
+}
+
+/** The ticket of a reservation was told: an id that it is given since is one more of its lineage. */
+function sessionIdsOf(
+	run: RunFacts,
+	given: string | null,
+	isReserved: boolean,
+): readonly string[] {
+	if (given === null) return run.sessionIds;
+	return isReserved
+		? stepRun(run, { type: "rotate", sessionId: given }).sessionIds
+		: [given];
 }
 
 /** A run becomes live; one that was not given a session id takes its session's, which may have moved on since it was reserved (CR-02). */

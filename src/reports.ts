@@ -237,15 +237,7 @@ async function judgeElsewhere<Meta>(
 	report: LifecycleReport,
 ): Promise<Stored> {
 	await engine.settled(session);
-	const named = await engine.store.runsNamed(report.runId, session.key);
-	const held = inSession(session, report);
-	// The record of a run that the session holds itself is older than what the session says of it.
-	const kept = named.filter(
-		({ generation, attempt }) =>
-			!held.some(
-				(run) => run.generation === generation && run.attempt === attempt,
-			),
-	);
+	const kept = await engine.store.runsNamed(report.runId, session.key);
 	const latest = kept
 		.filter((run) => matchesRun(run, report))
 		.reduce<RunFacts | null>(
@@ -254,7 +246,7 @@ async function judgeElsewhere<Meta>(
 		);
 	if (!latest)
 		return {
-			judgement: mismatch([...held, ...kept], report),
+			judgement: mismatch([...inSession(session, report), ...kept], report),
 			generation: null,
 			used: nothingUsed,
 		};
