@@ -56,12 +56,16 @@ export class Taking {
 		facts: SessionFacts,
 		arrives?: Pick<QueuedMessage, "parent">,
 	): string | null {
-		const isEmpty = facts.queue.length === 0;
-		if (isEmpty && !arrives) return null;
-		// What is next belongs to a new generation, which begins before it is taken.
-		if (!arrives && this.#renewal.reasonToExpire(facts) !== null) return null;
+		if (!arrives && !this.#mayTakeNext(facts)) return null;
 		// What happens may change the line: nobody can say of the one that is next now that it will be the one that is taken.
-		return this.#grant(facts, isEmpty ? arrives : undefined);
+		return this.#grant(facts, facts.queue.length === 0 ? arrives : undefined);
+	}
+
+	/** Not where it belongs to a new generation, which begins before it is taken. */
+	#mayTakeNext(facts: SessionFacts): boolean {
+		return (
+			facts.queue.length > 0 && this.#renewal.reasonToExpire(facts) === null
+		);
 	}
 
 	/** `taken`: the message that is taken for certain if any is; it may share the slot of the run that it is attached to. */
@@ -129,12 +133,12 @@ export class Taking {
 				event: (session) => {
 					const quiet = this.#quiet.get(key);
 					const { facts } = session;
-					const [next] = facts.queue;
-					const isExpired = this.#renewal.reasonToExpire(facts) !== null;
 					return {
 						type: "take",
 						at: this.#host.clock.now(),
-						grant: next && !isExpired ? this.#grant(facts, next) : null,
+						grant: this.#mayTakeNext(facts)
+							? this.#grant(facts, facts.queue[0])
+							: null,
 						quietUntil: quiet?.timer === null ? quiet.until : undefined,
 					};
 				},
