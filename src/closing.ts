@@ -21,6 +21,11 @@ export interface ClosingHost {
 	postponed(sessionKey: string, generation: number): void;
 }
 
+/** A generation that ended, and when its time is over, on the monotonic clock. Not said yet: as its deadline says. */
+export interface DueGeneration extends ClosingGeneration {
+	readonly due?: number;
+}
+
 /** A deadline that can only come nearer. */
 class Deadline {
 	readonly #clock: RuntimeClock;
@@ -69,19 +74,16 @@ export class Closing<Meta> {
 		this.#hook = hook;
 	}
 
-	/** When a generation's time is over, on the monotonic clock. */
-	readonly due = ({ deadline }: ClosingGeneration): number => {
+	/** A generation with when its time is over; said as soon as that is decided, for the wall clock may be set before that is stored. */
+	readonly due = (closing: ClosingGeneration): DueGeneration => {
 		const { clock } = this.#host.options;
-		return clock.monotonic() + deadline - clock.now();
+		const due = clock.monotonic() + closing.deadline - clock.now();
+		return { ...closing, due };
 	};
 
 	/** Lets the host do its work on a generation until it is due. If it is at it, that can only come nearer. */
-	begin(
-		sessionKey: string,
-		closing: ClosingGeneration,
-		due = this.due(closing),
-	): void {
-		const { generation } = closing;
+	begin(sessionKey: string, closing: DueGeneration): void {
+		const { generation, due = this.due(closing).due as number } = closing;
 		const id = `${generation}@${sessionKey}`;
 		const known = this.#open.get(id);
 		if (known) {

@@ -423,7 +423,7 @@ export class Engine<Meta>
 		if (turn.start?.run.driver === "managed")
 			this.taking.slots.hold(turn.start.run);
 		if (this.closing && turn.closes.length > 0)
-			turn.closesBy = turn.closes.map(this.closing.due);
+			turn.closes = turn.closes.map(this.closing.due);
 		this.journal.add(turn);
 	}
 
@@ -607,8 +607,8 @@ export class Engine<Meta>
 					starts.push({ live, start: turn.start });
 			}
 			for (const { run, stop } of turn.stops) this.runs.stop(run, stop);
-			for (const [i, closing] of turn.closes.entries())
-				this.closing?.begin(after.sessionKey, closing, turn.closesBy[i]);
+			for (const closing of turn.closes)
+				this.closing?.begin(after.sessionKey, closing);
 			if (after.generation !== before.generation)
 				this.options.renewed(after.sessionKey, after.generation);
 			if (after.generation !== before.generation)

@@ -6,7 +6,6 @@ import { type AnyActorRef, enqueueActions, type InspectionEvent } from "xstate";
 import type { MessageFate, Reply, SessionEffects } from "../machines/events.ts";
 import {
 	type ArchivedGeneration,
-	type ClosingGeneration,
 	type EndedGeneration,
 	type QueuedMessage,
 	rowOf,
@@ -22,6 +21,7 @@ import {
 	ticketOf,
 } from "../machines/run.ts";
 import { sessionMachine } from "../machines/session.ts";
+import type { DueGeneration } from "./closing.ts";
 import { unsettledRuns } from "./reader.ts";
 import type { LiveSession, Operation } from "./session.ts";
 import type { HiddenRun, StoredMessage, StoredRefusal } from "./store.ts";
@@ -42,9 +42,7 @@ export interface Turn {
 	entries: readonly StoredEntry[];
 	hides: readonly HiddenRun[];
 	/** Generations that ended and that the host has its own work to do on. */
-	closes: readonly ClosingGeneration[];
-	/** When their time is over, on the monotonic clock: the wall clock may be set before the turn is committed. */
-	closesBy: readonly number[];
+	closes: readonly DueGeneration[];
 	refusals: readonly StoredRefusal[];
 	purgeBefore: number | null;
 	/** It ended a generation whose row could not be read. */
@@ -80,7 +78,6 @@ export function emptyTurn(
 		entries: none,
 		hides: none,
 		closes: none,
-		closesBy: none,
 		refusals: none,
 		purgeBefore: null,
 		healed: false,
