@@ -405,7 +405,8 @@ export class Writer {
 		newest: Newest,
 		{ sessionKey, before }: Purge,
 	): void {
-		const messages = this.#db
+		const survivors: number[] = [];
+		for (const one of this.#db
 			.sql(
 				`SELECT id, message_id AS messageId, seq, fate, generation, body FROM messages
 				WHERE id IN (
@@ -413,23 +414,31 @@ export class Writer {
 					UNION SELECT id FROM messages WHERE session = ? AND fate = 'queued' AND generation = ?
 				) ORDER BY id`,
 			)
-			.all(newest.message, place.id, generation) as unknown as MessageRecord[];
+			.iterate(newest.message, place.id, generation)) {
+			const message = one as unknown as MessageRecord;
+			const run = takerOf(message, sessionKey);
+			if (!isPurged({ ...message, run }, before)) survivors.push(message.id);
+		}
+		for (const [table, first] of [
+			["runs", newest.run],
+			["transcript", newest.entry],
+		] as const)
+			this.#db
+				.sql(`DELETE FROM ${table} WHERE id IN (${linked(table)})`)
+				.run(first);
 		this.#db
-			.sql(`DELETE FROM runs WHERE id IN (${linked("runs")})`)
-			.run(newest.run);
-		this.#db
-			.sql(`DELETE FROM transcript WHERE id IN (${linked("transcript")})`)
-			.run(newest.entry);
+			.sql(
+				`DELETE FROM messages WHERE id IN (${linked("messages")})
+				AND id NOT IN (SELECT value FROM json_each(?))`,
+			)
+			.run(newest.message, JSON.stringify(survivors));
 		Object.assign(newest, nothing);
-		for (const message of messages)
-			if (isPurged({ ...message, run: takerOf(message, sessionKey) }, before))
-				this.#db.sql("DELETE FROM messages WHERE id = ?").run(message.id);
-			else {
-				this.#db
-					.sql("UPDATE messages SET previous = ? WHERE id = ?")
-					.run(newest.message, message.id);
-				newest.message = message.id;
-			}
+		for (const id of survivors) {
+			this.#db
+				.sql("UPDATE messages SET previous = ? WHERE id = ?")
+				.run(newest.message, id);
+			newest.message = id;
+		}
 	}
 }
 
