@@ -3,7 +3,11 @@
  * published, answered and carried out, in that order. Each part owns its own facts; none of them is kept here.
  */
 import type { SessionEvent } from "../machines/events.ts";
-import type { SessionFacts, SessionRow } from "../machines/facts.ts";
+import {
+	rowOf,
+	type SessionFacts,
+	type SessionRow,
+} from "../machines/facts.ts";
 import { type RunFacts, stepRun, ticketOf } from "../machines/run.ts";
 import { type RunTicket, ticketId } from "../machines/ticket.ts";
 import type { RuntimeClock } from "./clock.ts";
@@ -14,13 +18,13 @@ import { errorText, RunAborted, TurnkeeperError } from "./errors.ts";
 import { Inspection } from "./inspection.ts";
 import { Journal, type JournalHost } from "./journal.ts";
 import { Projection } from "./projection.ts";
-import { readRow, refusalOf, unsettledRuns } from "./reader.ts";
+import { refusalOf, unsettledRuns } from "./reader.ts";
 import { type LiveRun, Registry } from "./registry.ts";
 import { Renewal } from "./renewal.ts";
 import { Retries } from "./retries.ts";
 import { Runs, type RunsHost } from "./runs.ts";
 import type { Doubt, LiveSession, Operation, SessionHost } from "./session.ts";
-import type { OpenStore, StoredRefusal } from "./store.ts";
+import { factsOf, type OpenStore, type StoredRefusal } from "./store.ts";
 import { Taking, type TakingHost } from "./taking.ts";
 import {
 	endedBy,
@@ -302,10 +306,21 @@ export class Engine<Meta>
 		);
 	}
 
+	/**
+	 * As last committed. A session that comes into memory while the store is asked has the word: the store may answer with a commit that
+	 * its session does not know of yet, and whoever asked next would see less.
+	 */
+	async committedFacts(key: string): Promise<SessionFacts | null> {
+		const known = () => this.directory.find(key)?.committed ?? null;
+		const facts = known();
+		if (facts) return facts;
+		const loaded = await this.store.load(key);
+		return known() ?? (loaded && factsOf(loaded));
+	}
+
 	async committedRow(key: string): Promise<SessionRow | null> {
-		const session = this.directory.find(key);
-		if (session?.committed) return session.row;
-		return readRow(this.store, key);
+		const facts = await this.committedFacts(key);
+		return facts && !facts.hidden ? rowOf(facts) : null;
 	}
 
 	// ── what a session needs

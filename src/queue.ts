@@ -38,10 +38,7 @@ export class Queue<Input, Output, Meta> {
 		checkName(sessionKey, "sessionKey");
 		const engine = this.#engine;
 		if (!engine.isServing) throw engine.refusal("queue.list");
-		const queue =
-			engine.directory.find(sessionKey)?.committed?.queue ??
-			(await engine.store.load(sessionKey))?.queue ??
-			[];
+		const queue = (await engine.committedFacts(sessionKey))?.queue ?? [];
 		// Copies: what is done to them is not done to what was accepted.
 		return queue.map((message) => ({
 			...messageOf(message),

@@ -14,6 +14,7 @@ import {
 import { sessionMachine, stateOf } from "../machines/session.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import {
+	factsOf,
 	isPurged,
 	type OpenStore,
 	type StoredMessage,
@@ -245,8 +246,7 @@ export class LiveSession {
 		try {
 			const loaded = await this.#host.store.load(this.key);
 			if (!loaded) return { facts: unusedFacts(this.key), lost: null };
-			const { queued: _, ...facts } = loaded.facts;
-			return { facts: { ...facts, queue: loaded.queue }, lost: null };
+			return { facts: factsOf(loaded), lost: null };
 		} catch (error) {
 			if (!(heals && error instanceof UnreadableSession)) throw error;
 			// What its columns tell is enough to end that generation; the raw row goes into its archive.

@@ -136,6 +136,12 @@ export interface LoadedSession {
 	readonly queue: readonly QueuedMessage[];
 }
 
+/** The facts that it was stored from. */
+export function factsOf({ facts, queue }: LoadedSession): SessionFacts {
+	const { queued: _, ...kept } = facts;
+	return { ...kept, queue };
+}
+
 /** The row of a key whose facts cannot be parsed, as far as its columns tell. */
 export interface UnreadableRow {
 	readonly sessionKey: string;

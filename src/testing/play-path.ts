@@ -16,7 +16,7 @@ import type {
 	RuntimeEvent,
 	RuntimeOptions,
 } from "../runtime.ts";
-import type { SessionStore } from "../store.ts";
+import { factsOf, type SessionStore } from "../store.ts";
 import { CrashingStore } from "./crashing-store.ts";
 import { FaultyStore } from "./faulty-store.ts";
 import { Ledger } from "./ledger.ts";
@@ -269,8 +269,7 @@ class Player implements Host {
 			return;
 		}
 		ok(loaded, "nothing is stored");
-		const { queued: _, ...kept } = loaded.facts;
-		const stored = { ...kept, queue: loaded.queue };
+		const stored = factsOf(loaded);
 		same(stored, facts, "what is stored");
 		same(stateOf(stored), state, "the state");
 		await this.#ledger.compare(reader, facts);

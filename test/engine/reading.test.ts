@@ -2,6 +2,7 @@
 import type { Page } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import { turns } from "../../src/testing/virtual-clock.ts";
+import { ScheduledStore } from "../histories/scheduled-store.ts";
 import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 
@@ -60,6 +61,40 @@ for (const [kind, makeStore] of storeKinds)
 			expect(runtime.stats().resident).toBe(0);
 			await runtime.delete("k");
 			expect(await runtime.get("k")).toBeNull();
+		});
+
+		test("no read is told less than an earlier one, whichever of the store's answers comes first", async () => {
+			const due: { what: string; go: () => void }[] = [];
+			const store = new ScheduledStore(makeStore(), {
+				schedule: (answer, what) =>
+					new Promise((resolve) => {
+						due.push({ what, go: () => resolve(answer) });
+					}),
+			});
+			const go = async (what: string, which = 0) => {
+				const one = due.filter((each) => each.what === what)[which];
+				expect(one, what).toBeDefined();
+				due.splice(due.indexOf(one as (typeof due)[0]), 1);
+				one?.go();
+				await turns();
+			};
+			const { runtime } = await startScripted(store);
+			store.isOn = true;
+			const first = runtime.get("k");
+			const listed = runtime.queue.list("k");
+			const sent = runtime.send("k", "hi", { messageId: "m" });
+			await turns();
+			await go("load is asked", 2);
+			await go("message is asked");
+			await go("commit is asked");
+			// It holds, and nobody was told yet.
+			await go("load is asked");
+			await go("load is asked");
+			expect(await runtime.get("k")).toEqual(await first);
+			expect(await runtime.queue.list("k")).toEqual(await listed);
+			store.isOn = false;
+			await go("commit is answered");
+			await sent;
 		});
 
 		test("list shows every session that is there, by key", async () => {

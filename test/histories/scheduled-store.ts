@@ -1,6 +1,10 @@
 /** Owns a store each of whose answers comes when a scheduler says so: whatever a runtime awaits of it may overtake what else it awaits. */
-import type { Scheduler } from "fast-check";
 import type { OpenStore, SessionStore } from "turnkeeper";
+
+/** Resolves when it is this one's turn; fast-check's is one. */
+export interface Scheduler {
+	schedule<T>(what: Promise<T>, label: string): Promise<T>;
+}
 
 export class ScheduledStore implements SessionStore {
 	readonly #inner: SessionStore;
