@@ -217,12 +217,12 @@ export class Journal {
 		const change = write(session, turns);
 		let failure = cause;
 		for (let isFirst = true; ; isFirst = false) {
-			const holds = change && (await this.#holds(change));
+			const holds = change ? await this.#holds(change) : "unknown";
 			if (holds === "yes") return this.#conclude(turns);
-			// Records alone move no version, but to write them again changes nothing.
-			const isDoubtful = holds === "unknown" && change?.facts !== null;
+			// Records alone can be written again: that changes nothing.
+			const isDoubtful = holds === "unknown" && movesVersion(turns);
 			if (this.#stopped || isDoubtful || !isFirst)
-				return this.#fail(session, turns, failure, isDoubtful);
+				return this.#fail(session, turns, failure, holds);
 			try {
 				await this.#store.commit({
 					sessions: change ? [change] : [],
@@ -235,7 +235,7 @@ export class Journal {
 		}
 	}
 
-	/** The store stands where the change begins, or where it ends. Anywhere else, it is not ours any more. */
+	/** The store stands where the change begins, or where it ends. Anywhere else, it is not ours any more. Of records alone it cannot tell. */
 	async #holds(change: SessionWrite): Promise<"yes" | "no" | "unknown"> {
 		let found: number;
 		try {
@@ -243,7 +243,7 @@ export class Journal {
 		} catch {
 			return "unknown";
 		}
-		if (found === change.baseVersion) return "no";
+		if (found === change.baseVersion) return change.facts ? "no" : "unknown";
 		if (change.facts && found === change.facts.version) return "yes";
 		this.#host.lost(
 			new TurnkeeperError(
@@ -258,7 +258,7 @@ export class Journal {
 		session: LiveSession,
 		turns: readonly Turn[],
 		cause: unknown,
-		isDoubtful = false,
+		holds: "no" | "unknown" = "no",
 	): void {
 		const above = this.#open.filter((turn) => turn.session === session);
 		this.#open = this.#open.filter((turn) => turn.session !== session);
@@ -266,11 +266,12 @@ export class Journal {
 			this.#stopped ??
 			new TurnkeeperError(
 				"STORE_FAILED",
-				isDoubtful
+				holds === "unknown"
 					? `whether the change to session ${JSON.stringify(session.key)} was stored is not known (${errorText(cause)}); the session goes on from what the store holds once it can be read`
 					: `the change to session ${JSON.stringify(session.key)} could not be stored (${errorText(cause)}); nothing of it holds, and the session goes on from its last commit`,
 				{ cause },
 			);
+		const isDoubtful = holds === "unknown" && movesVersion(turns);
 		session.drop(isDoubtful ? { turns, error } : null);
 		this.#host.failed(session, [...turns, ...above], error);
 	}
@@ -313,6 +314,11 @@ function refusalsOf(turns: readonly Turn[]): StoredRefusal[] {
 	return refusals;
 }
 
+/** Records alone do not, such as those of a reservation. */
+function movesVersion(turns: readonly Turn[]): boolean {
+	return turns.at(-1)?.after !== turns[0]?.before;
+}
+
 /** All that the turns of one session write together, or null if that is nothing. */
 function write(
 	session: LiveSession,
@@ -320,11 +326,11 @@ function write(
 ): SessionWrite | null {
 	if (!turns.some(changesSession)) return null;
 	const first = turns[0] as Turn;
-	const last = turns[turns.length - 1] as Turn;
+	const last = turns.at(-1) as Turn;
 	const base = {
 		sessionKey: session.key,
 		baseVersion: first.before.version,
-		facts: last.after === first.before ? null : last.after,
+		facts: movesVersion(turns) ? last.after : null,
 	};
 	if (turns.length === 1) {
 		const { runs, generations, entries, hides, purgeBefore } = first;
