@@ -142,6 +142,19 @@ for (const [kind, makeStore] of storeKinds)
 			expect(await runtime.reset("k")).toMatchObject({ result: "done" });
 		});
 
+		test("of records alone no version tells whether they were stored, and no caller is told that they were not", async () => {
+			const { runtime, store } = await start();
+			// A reservation of a generation that has ended moves no row.
+			const run = await runtime.admit("k", { runId: "R", reserve: true });
+			await runtime.reset("k");
+			store.faults.push("after", "after");
+			await expect(run.start()).rejects.toMatchObject({
+				code: "STORE_FAILED",
+				message: expect.stringContaining("is not known"),
+			});
+			expect(await run.start()).toMatchObject({ verdict: "duplicate" });
+		});
+
 		test("a version of somebody else's means that the store is lost", async () => {
 			const { runtime, store, scripted, feed } = await start();
 			await runtime.send("k", "hello");
