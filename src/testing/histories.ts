@@ -4,6 +4,7 @@
  */
 import { rowOf } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
+import type { ReportedRun } from "../../machines/report.ts";
 import { invalid, shown } from "../arguments.ts";
 import type { OverlapPolicy } from "../runtime.ts";
 import type { HistoryCall } from "./history.ts";
@@ -522,18 +523,36 @@ function agreesAsSet(
 	return left.length === 0;
 }
 
-/** A ticket may tell ids that no answer has told: those of a run or a rotation whose callers never heard of it. */
+/**
+ * A ticket may tell ids that no answer has told: those of a run or a rotation whose callers never heard of it. So may a report, which may
+ * as well name what never was.
+ */
 function toldBy(
 	state: SequentialState,
-	{ given }: HistoryCall,
+	call: HistoryCall,
 ): readonly SequentialState[] {
-	if (!("ticket" in given) || !("sessionId" in given.ticket)) return [state];
-	const { sessionId, runId, generation, attempt } = given.ticket;
+	if (call.call === "report")
+		return [
+			state,
+			...namedBy(state, call.given).filter((one) => one !== state),
+		];
+	return "ticket" in call.given ? namedBy(state, call.given.ticket) : [state];
+}
+
+function namedBy(
+	state: SequentialState,
+	{ sessionId, runId, generation, attempt }: ReportedRun,
+): readonly SequentialState[] {
+	if (sessionId === undefined) return [state];
 	const runs = [
 		state.facts.run,
 		...state.facts.draining.map(({ run }) => run),
 		...Object.values(state.runs),
-	].filter((run) => run?.generation === generation && run.attempt === attempt);
+	].filter(
+		(run) =>
+			(run?.generation === generation || generation === undefined) &&
+			(run?.attempt === attempt || attempt === undefined),
+	);
 	const run =
 		runs.find((one) => one?.runId === runId) ??
 		runs.find((one) => one && marks.test(one.runId));

@@ -157,6 +157,23 @@ describe("a history that can be ordered", () => {
 		).toBe("ordered");
 	});
 
+	test("may name by a report the session id that nobody was told of, or one that never was", () => {
+		const calls = (sessionId: string, verdict: "applied" | "refused") => [
+			call("admit", [1, 2], { runId: "R" }, { told: { ticket: ticket("R") } }),
+			call("run.rotate", [3, 4], { ticket: ticket("R") }),
+			call(
+				"report",
+				[5, 6],
+				{ ...ticket("R"), sessionId, phase: "end" },
+				{ told: { verdict } },
+			),
+			got([7, 8], { sessionId: "S1b" }),
+		];
+		expect(checkHistory(calls("S1b", "applied")).result).toBe("ordered");
+		expect(checkHistory(calls("S0", "refused")).result).toBe("ordered");
+		impossible(calls("S0", "applied"));
+	});
+
 	test("may be cut by a crash: what was not answered may hold, and what ran is interrupted", () => {
 		const calls = [
 			sent("m1", [1, 2], "started", "R"),

@@ -23,7 +23,7 @@ const store = (file: string) => /^src\/(sqlite|memory|store)/.test(file);
 const suites: readonly Suite[] = [
 	{ files: "test/machines/*.test.ts", about: machine, cost: 0.05 },
 	{ files: "test/explore/*.test.ts", about: machine },
-	{ files: "test/paths/*.test.ts", about: machine },
+	{ files: "test/paths/session-paths.test.ts", about: machine },
 	{ files: "test/stores/*.test.ts", about: store },
 	{ files: "test/engine/*.test.ts", about: all },
 	{ files: "test/races/*.test.ts", about: all },
