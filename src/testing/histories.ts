@@ -435,7 +435,13 @@ function agreed(way: Way, call: HistoryCall): SequentialState | null {
 	if ("error" in told) return told.error === call.error ? state : null;
 	if (call.error !== undefined) return null;
 	if (call.call === "run.began") return bound(state, told.answer, call.given);
-	return bound(state, told.answer, call.told);
+	return bound(state, told.answer, answerOf(call));
+}
+
+/** The handle of a run says under which session id it runs by the time that it is looked at, which another call may have changed. */
+function answerOf(call: HistoryCall): unknown {
+	if (call.call !== "admit" || !call.told) return call.told;
+	return { ticket: { ...call.told.ticket, sessionId: undefined } };
 }
 
 /** The state with its marks replaced by the ids of an answer; null if the answer is another one. */

@@ -174,6 +174,19 @@ describe("a history that can be ordered", () => {
 		impossible(calls("S0", "applied"));
 	});
 
+	test("may show the handle of a run under the session id that a later call gave it", () => {
+		const told = { ticket: { ...ticket("R"), sessionId: "given" } };
+		expect(
+			checkHistory([
+				reset([-1, 0], 1),
+				got([1, 2], { sessionId: "S1" }),
+				call("admit", [3, 6], { runId: "R", reserve: true }, { told }),
+				call("admit", [4, 5], { runId: "R", sessionId: "given" }, { told }),
+				got([7, 8], { version: 3, sessionId: "given" }),
+			]).result,
+		).toBe("ordered");
+	});
+
 	test("may be cut by a crash: what was not answered may hold, and what ran is interrupted", () => {
 		const calls = [
 			sent("m1", [1, 2], "started", "R"),

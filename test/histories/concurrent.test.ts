@@ -1,7 +1,10 @@
 /**
  * Histories of clients that call at the same time: whatever the scheduler makes of the order of what the runtime awaits, each key's calls
- * were answered as by a session that serves one call at a time. A failing play prints its seed and path, which replay it:
- * SEED=17 npx vitest run test/histories/concurrent.test.ts
+ * were answered as by a session that serves one call at a time. The plays are the same every time, so that a change is judged by its own
+ * doing; RUNS asks for so many others, and a play that fails prints its seed and path, which replay it:
+ *
+ *     RUNS=5000 npx vitest run test/histories
+ *     SEED=17 FC_PATH=118:30 npx vitest run test/histories
  */
 import fc from "fast-check";
 import { memoryStore } from "turnkeeper/memory";
@@ -12,10 +15,8 @@ import { temporaryFile } from "../support/stores.ts";
 import { played, plays } from "./clients.ts";
 
 const { SEED, FC_PATH, RUNS } = process.env;
-const replay = {
-	...(SEED ? { seed: Number(SEED) } : {}),
-	...(FC_PATH ? { path: FC_PATH } : {}),
-};
+const seed = SEED ? Number(SEED) : RUNS ? Date.now() : 1;
+const chosen = FC_PATH ? { seed, path: FC_PATH } : { seed };
 
 for (const [name, keys, hasFaults, runs, makeStore] of [
 	["on one key", 1, false, 150, () => memoryStore()],
@@ -34,7 +35,7 @@ for (const [name, keys, hasFaults, runs, makeStore] of [
 			{
 				numRuns: RUNS ? Number(RUNS) : runs,
 				interruptAfterTimeLimit: 60_000,
-				...replay,
+				...chosen,
 			},
 		);
 	}, 90_000);
