@@ -251,6 +251,23 @@ describe("a reset", () => {
 		expect(session.snapshot.value).toBe("idle");
 	});
 
+	test("waits no more for what the host could not begin to close in time, which is said once", () => {
+		const session = ended();
+		session.reset("S2", { hook: true });
+		session.reset("S3", { hook: true });
+		session.step({ type: "postponed", generation: 1 });
+		const before = session.facts;
+		expect(before.closing).toMatchObject([
+			{ generation: 1, postponed: true },
+			{ generation: 2, postponed: false },
+		]);
+		for (const generation of [1, 3])
+			session.step({ type: "postponed", generation });
+		expect(session.facts).toBe(before);
+		session.step({ type: "postponed", generation: 2 });
+		expect(session.snapshot.value).toBe("idle");
+	});
+
 	test("is not over while the host still closes, though every run has settled", () => {
 		const session = running();
 		const old = live(session);
