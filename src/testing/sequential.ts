@@ -90,6 +90,8 @@ export interface SequentialState {
 	readonly fired: Readonly<Record<string, StopCause>>;
 	/** Tickets of runs whose executor was called. */
 	readonly began: readonly string[];
+	/** Deliveries whose intent may hold although nobody was told so, each by ticket and name: they may be asked for again. */
+	readonly untold: readonly string[];
 	readonly pending: Readonly<Record<number, Pending>>;
 }
 
@@ -117,6 +119,7 @@ export function unusedState(key: string): SequentialState {
 		purged: 0,
 		fired: {},
 		began: [],
+		untold: [],
 		pending: {},
 	};
 }
@@ -980,14 +983,34 @@ export class Sequential {
 
 	#delivers(
 		state: SequentialState,
-		{ given }: HistoryCall & { call: "run.deliver" },
+		call: HistoryCall & { call: "run.deliver" },
 	): Way[] {
-		const { ticket, name } = given;
+		const { ticket, name } = call.given;
+		const id = `${ticketId(ticket)} ${name}`;
+		const isAnswered = call.told !== undefined || call.error !== undefined;
+		const begun = {
+			...state,
+			untold: isAnswered
+				? state.untold.filter((one) => one !== id)
+				: [...state.untold, id],
+		};
+		const ways = this.#intends(begun, call.given, false);
+		return state.untold.includes(id)
+			? [...ways, ...this.#intends(begun, call.given, true)]
+			: ways;
+	}
+
+	#intends(
+		state: SequentialState,
+		{ ticket, name }: { readonly ticket: RunTicket; readonly name: string },
+		unbegun: boolean,
+	): Way[] {
 		const { state: after, reply } = turn(state, {
 			...base,
 			type: "deliver",
 			ticket,
 			name,
+			unbegun,
 		});
 		if (reply?.result === "known") return [done(after, reply.value)];
 		if (reply?.result === "used") return [refused(state, "INVALID_ARGUMENT")];

@@ -174,6 +174,27 @@ describe("a history that can be ordered", () => {
 		impossible(calls("S0", "applied"));
 	});
 
+	test("may have a delivery that is asked for again because nobody knows whether its intent was stored", () => {
+		const deliver = (times: readonly [number, number], told?: string) =>
+			call(
+				"run.deliver",
+				times,
+				{ ticket: ticket("R"), name: "reply" },
+				told === undefined ? {} : { told },
+			);
+		const calls = [
+			sent("m1", [1, 2], "started", "R"),
+			began("R", "m1", 3),
+			deliver([4, 5]),
+			deliver([6, 7], "sent"),
+		];
+		for (const version of [3, 4])
+			expect(checkHistory([...calls, got([8, 9], { version })]).result).toBe(
+				"ordered",
+			);
+		impossible([...calls, got([8, 9], { version: 5 })]);
+	});
+
 	test("may show the handle of a run under the session id that a later call gave it", () => {
 		const told = { ticket: { ...ticket("R"), sessionId: "given" } };
 		expect(
