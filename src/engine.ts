@@ -349,6 +349,9 @@ export class Engine<Meta>
 	cleared({ turns, error }: Doubt, holds: boolean): void {
 		// Callers were told that it failed; that it holds all the same is seen by everybody else.
 		const told = { event: () => null, committed() {}, failed() {} };
+		// Nobody has the handle of a run whose admission was said to have failed.
+		const isOrphaned = ({ reply, start }: Turn) =>
+			reply?.result === "admitted" && start?.run.driver === "host";
 		if (holds)
 			this.committed(
 				turns.map((turn) =>
@@ -357,8 +360,7 @@ export class Engine<Meta>
 						: {
 								...turn,
 								operation: told,
-								// Nobody has the handle of a run whose admission was said to have failed.
-								start: turn.reply?.result === "admitted" ? null : turn.start,
+								start: isOrphaned(turn) ? null : turn.start,
 							},
 				),
 			);

@@ -99,6 +99,37 @@ for (const [kind, makeStore] of storeKinds)
 			});
 		});
 
+		test("a message that waited through a delete and is taken by a reservation in doubt is worked on", async () => {
+			// 1 m2 waits → 2 the session is deleted, m2 kept → 3 a reservation begins a generation, which takes m2; all of it is committed, the
+			// answer is lost, and the version cannot be read once.
+			const store = new FaultyStore(makeStore());
+			const scripted = new Scripted();
+			const { runtime } = await startHost(store, { execute: scripted.execute });
+			await runtime.send("k", "one", { messageId: "m1" });
+			await runtime.send("k", "two", { messageId: "m2", overlap: "enqueue" });
+			const deleted = runtime.delete("k", { queued: "keep" });
+			await turns();
+			scripted.last.end();
+			await deleted;
+			const opened = store.opened as OpenStore;
+			const { version } = opened;
+			store.faults.push("after");
+			opened.version = () => {
+				opened.version = version;
+				return Promise.reject(new Error("connection lost"));
+			};
+			const reserved = runtime.admit("k", { runId: "R", reserve: true });
+			expect(await codeOf(reserved)).toBe("STORE_FAILED");
+			await turns();
+			const { run, end } = scripted.last;
+			expect(run.messages).toMatchObject([{ messageId: "m2" }]);
+			end();
+			await runtime.whenIdle();
+			expect(await runtime.get("k")).toMatchObject({
+				lastOutcome: "completed",
+			});
+		});
+
 		test("late usage whose commit failed in the dark counts, once", async () => {
 			// 1 R has settled in an ended generation → 2 usage: the commit fails before it took effect, the version cannot be read → 3 tried again.
 			let fails = false;
