@@ -190,11 +190,11 @@ export function goOnWith<Meta>(
 		.sort((a, b) => arrivalOf(a) - arrivalOf(b));
 	for (const facts of left) {
 		const key = facts.sessionKey;
-		for (const left of facts.closing) {
-			const deadline = engine.now() + engine.options.graceMs;
-			if (engine.closing) engine.closing.begin(key, { ...left, deadline });
-			else engine.closed(key, left.generation);
-		}
+		const { clock, graceMs } = engine.options;
+		for (const { generation } of facts.closing)
+			if (engine.closing)
+				engine.closing.begin(key, generation, clock.monotonic() + graceMs);
+			else engine.closed(key, generation);
 		engine.taking.pump(facts);
 	}
 }

@@ -22,6 +22,14 @@ export interface Clock {
 /** A clock with nothing left out, whose delays may be of any length. */
 export type RuntimeClock = Required<Clock>;
 
+/**
+ * When a moment of the wall clock comes, on the monotonic one. Asked as soon as that moment is decided: by the time that it is stored the
+ * wall clock may have been set.
+ */
+export function dueAt(clock: RuntimeClock, moment: number): number {
+	return clock.monotonic() + moment - clock.now();
+}
+
 /** Longest delay that Node's timers take; a longer one would fire at once. */
 const longest = 2 ** 31 - 1;
 

@@ -2,7 +2,7 @@
  * Owns the host's own work on generations that ended (`onGenerationEnded`): called after the commit, given the grace period, called again by
  * the next process if this one did not see its end, or could not even call. Whatever the host's function does, the session comes to rest.
  */
-import type { ClosingGeneration, EndedGeneration } from "../machines/facts.ts";
+import type { EndedGeneration } from "../machines/facts.ts";
 import type { RuntimeClock } from "./clock.ts";
 import { errorText } from "./errors.ts";
 import type { Logger } from "./logger.ts";
@@ -19,11 +19,6 @@ export interface ClosingHost {
 	closed(sessionKey: string, generation: number, done: () => void): void;
 	/** The time for it is over, and it has not begun. */
 	postponed(sessionKey: string, generation: number): void;
-}
-
-/** A generation that ended, and when its time is over, on the monotonic clock. Not said yet: as its deadline says. */
-export interface DueGeneration extends ClosingGeneration {
-	readonly due?: number;
 }
 
 /** A deadline that can only come nearer. */
@@ -74,16 +69,10 @@ export class Closing<Meta> {
 		this.#hook = hook;
 	}
 
-	/** A generation with when its time is over; said as soon as that is decided, for the wall clock may be set before that is stored. */
-	readonly due = (closing: ClosingGeneration): DueGeneration => {
-		const { clock } = this.#host.options;
-		const due = clock.monotonic() + closing.deadline - clock.now();
-		return { ...closing, due };
-	};
-
-	/** Lets the host do its work on a generation until it is due. If it is at it, that can only come nearer. */
-	begin(sessionKey: string, closing: DueGeneration): void {
-		const { generation, due = this.due(closing).due as number } = closing;
+	/**
+	 * Lets the host do its work on a generation until its time is over, on the monotonic clock. If it is at it, that can only come nearer.
+	 */
+	begin(sessionKey: string, generation: number, due: number): void {
 		const id = `${generation}@${sessionKey}`;
 		const known = this.#open.get(id);
 		if (known) {

@@ -10,7 +10,7 @@ import {
 } from "../machines/facts.ts";
 import { type RunFacts, stepRun, ticketOf } from "../machines/run.ts";
 import { type RunTicket, ticketId } from "../machines/ticket.ts";
-import type { RuntimeClock } from "./clock.ts";
+import { dueAt, type RuntimeClock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { Config } from "./config.ts";
 import { Directory } from "./directory.ts";
@@ -123,6 +123,7 @@ export class Engine<Meta>
 		this.machine = liveMachine(
 			() => this.#gathering as Turn,
 			() => this.inspection.isWatched,
+			(deadline) => dueAt(clock, deadline),
 		);
 	}
 
@@ -439,8 +440,6 @@ export class Engine<Meta>
 		if (turn.healed) turn.runs = [...turn.runs, ...this.#abandoned(turn)];
 		if (turn.start?.run.driver === "managed")
 			this.taking.slots.hold(turn.start.run);
-		if (this.closing && turn.closes.length > 0)
-			turn.closes = turn.closes.map(this.closing.due);
 		this.journal.add(turn);
 	}
 
@@ -515,7 +514,7 @@ export class Engine<Meta>
 		this.projection.trouble(error);
 		for (const turn of turns) {
 			// A stop fires its signal even if its commit fails.
-			for (const { run, stop } of turn.stops) this.runs.stop(run, stop);
+			for (const stopped of turn.stops) this.runs.stop(stopped);
 			// What may hold already keeps its slot, and must not be made again before that is known.
 			const isInDoubt = session.doubt?.turns.includes(turn) === true;
 			if (turn.start && !isInDoubt) this.taking.slots.release(turn.start.run);
@@ -623,9 +622,9 @@ export class Engine<Meta>
 				if (turn.start.run.driver === "managed")
 					starts.push({ live, start: turn.start });
 			}
-			for (const { run, stop } of turn.stops) this.runs.stop(run, stop);
-			for (const closing of turn.closes)
-				this.closing?.begin(after.sessionKey, closing);
+			for (const stopped of turn.stops) this.runs.stop(stopped);
+			for (const { generation, due } of turn.closes)
+				this.closing?.begin(after.sessionKey, generation, due);
 			if (after.generation !== before.generation)
 				this.options.renewed(after.sessionKey, after.generation);
 			if (after.generation !== before.generation)

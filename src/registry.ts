@@ -257,16 +257,17 @@ export class Registry {
 		return live;
 	}
 
-	/** Fires a run's signal once and arms the end of its grace period; a later stop can only bring it nearer. */
-	stop(run: RunFacts, stop: RunStop): void {
+	/**
+	 * Fires a run's signal once and arms the end of its grace period, on the monotonic clock; a later stop can only bring it nearer.
+	 */
+	stop(run: RunFacts, stop: RunStop, due: number): void {
 		const live = this.get(run);
 		if (!live) return;
 		live.stoppedBy ??= stop.cause;
-		const left = Math.max(0, stop.deadline - this.#clock.now());
-		const deadline = this.#clock.monotonic() + left;
-		if (deadline < live.deadline) {
-			live.deadline = deadline;
+		if (due < live.deadline) {
+			live.deadline = due;
 			this.#clock.clearTimeout(live.timer);
+			const left = Math.max(0, due - this.#clock.monotonic());
 			live.timer = this.#clock.setTimeout(() => {
 				live.deadline = Number.POSITIVE_INFINITY;
 				this.#overdue(live);

@@ -6,7 +6,6 @@ import type { SessionFacts } from "../machines/facts.ts";
 import {
 	openWaits,
 	type RunFacts,
-	type RunStop,
 	type RunWait,
 	workedMs,
 } from "../machines/run.ts";
@@ -27,6 +26,7 @@ import { Progress } from "./progress.ts";
 import type { LiveRun, Registry } from "./registry.ts";
 import type { Operation } from "./session.ts";
 import type { Taking } from "./taking.ts";
+import type { Turn } from "./turn.ts";
 
 /** How long the last commits are waited for once a grace period is over, in ms. */
 export const lastCommitMs = 1000;
@@ -96,9 +96,10 @@ export class Runs implements DeadlineHost {
 	}
 
 	/** A stop reaches what is attached to the run before it is told itself. */
-	stop(run: RunFacts, stop: RunStop): void {
-		this.children.stop(run, stop.deadline);
-		this.#host.registry.stop(run, stop);
+	stop({ run, stop, due }: Turn["stops"][number]): void {
+		const left = Math.max(0, Math.round(due - this.clock.monotonic()));
+		this.children.stop(run, this.#host.now() + left);
+		this.#host.registry.stop(run, stop, due);
 	}
 
 	timedOut(live: LiveRun): void {

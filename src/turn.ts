@@ -6,6 +6,7 @@ import { type AnyActorRef, enqueueActions, type InspectionEvent } from "xstate";
 import type { MessageFate, Reply, SessionEffects } from "../machines/events.ts";
 import {
 	type ArchivedGeneration,
+	type ClosingGeneration,
 	type EndedGeneration,
 	type QueuedMessage,
 	rowOf,
@@ -21,10 +22,12 @@ import {
 	ticketOf,
 } from "../machines/run.ts";
 import { sessionMachine } from "../machines/session.ts";
-import type { DueGeneration } from "./closing.ts";
 import { unsettledRuns } from "./reader.ts";
 import type { LiveSession, Operation } from "./session.ts";
 import type { HiddenRun, StoredMessage, StoredRefusal } from "./store.ts";
+
+/** With when its time is over, on the monotonic clock. */
+export type Due<Effect> = Effect & { readonly due: number };
 
 export interface Turn {
 	readonly session: LiveSession;
@@ -33,7 +36,7 @@ export interface Turn {
 	after: SessionFacts;
 	reply: Reply | null;
 	start: SessionEffects["startRun"] | null;
-	stops: SessionEffects["stopRuns"];
+	stops: readonly Due<SessionEffects["stopRuns"][number]>[];
 	runs: readonly RunFacts[];
 	generations: readonly ArchivedGeneration[];
 	messages: readonly StoredMessage[];
@@ -42,7 +45,7 @@ export interface Turn {
 	entries: readonly StoredEntry[];
 	hides: readonly HiddenRun[];
 	/** Generations that ended and that the host has its own work to do on. */
-	closes: readonly DueGeneration[];
+	closes: readonly Due<ClosingGeneration>[];
 	refusals: readonly StoredRefusal[];
 	purgeBefore: number | null;
 	/** It ended a generation whose row could not be read. */
@@ -189,7 +192,11 @@ export function showAll(actor: AnyActorRef, facts: SessionFacts): void {
 }
 
 /** The session machine with its effects gathered into the turn that `current` names. Run actors are kept up to date while somebody watches. */
-export function liveMachine(current: () => Turn, isWatched: () => boolean) {
+export function liveMachine(
+	current: () => Turn,
+	isWatched: () => boolean,
+	dueAt: (deadline: number) => number,
+) {
 	const showIfWatched = (self: AnyActorRef, run: RunFacts) => {
 		if (isWatched()) show(self, run);
 	};
@@ -210,7 +217,11 @@ export function liveMachine(current: () => Turn, isWatched: () => boolean) {
 					enqueue.spawnChild("run", { id, input: start.run });
 			}),
 			stopRuns: ({ self }, stops) => {
-				current().stops = [...current().stops, ...stops];
+				const due = stops.map((one) => ({
+					...one,
+					due: dueAt(one.stop.deadline),
+				}));
+				current().stops = [...current().stops, ...due];
 				for (const { run } of stops) showIfWatched(self, run);
 			},
 			showRun: ({ self }, run) => showIfWatched(self, run),
@@ -251,7 +262,10 @@ export function liveMachine(current: () => Turn, isWatched: () => boolean) {
 					}));
 			},
 			closeGenerations: (_, closing) => {
-				current().closes = closing;
+				current().closes = closing.map((one) => ({
+					...one,
+					due: dueAt(one.deadline),
+				}));
 			},
 			purge: (_, { before }) => {
 				current().purgeBefore = before;

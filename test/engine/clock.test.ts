@@ -3,7 +3,7 @@ import type { Batch, SessionStore } from "turnkeeper";
 import { describe, expect, test } from "vitest";
 import { memoryStore } from "../../src/memory.ts";
 import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
-import { codeOf, startScripted, wrong } from "../support/scripted-host.ts";
+import { codeOf, now, startScripted, wrong } from "../support/scripted-host.ts";
 
 const dayMs = 86_400_000;
 
@@ -95,10 +95,10 @@ test("a clock that knows no other time than that of the wall is enough, and may 
 	await runtime.whenIdle();
 });
 
-test("the time for what a host does on an ended generation is as long, also if the clock is set back before that is stored", async () => {
-	const inner = memoryStore();
-	let stored = () => {};
-	const held: SessionStore = {
+/** A store whose commits are answered when the test says so: `next` waits for a call and answers one commit on its way. */
+function answering(inner: SessionStore) {
+	let answer = () => {};
+	const store: SessionStore = {
 		read: () => inner.read(),
 		open: async (owner) => {
 			const store = await inner.open(owner);
@@ -106,30 +106,53 @@ test("the time for what a host does on an ended generation is as long, also if t
 			return Object.assign(store, {
 				commit: async (batch: Batch) => {
 					await new Promise<void>((resolve) => {
-						stored = resolve;
+						answer = resolve;
 					});
 					return commit(batch);
 				},
 			});
 		},
 	};
-	const { runtime, clock } = await startScripted(held, {
+	const next = async <T>(call: Promise<T>) => {
+		await turns();
+		answer();
+		return call;
+	};
+	return { store, next, answer: () => answer() };
+}
+
+test("the time for what a host does on an ended generation is as long, also if the clock is set back before that is stored", async () => {
+	const { store, next, answer } = answering(memoryStore());
+	const { runtime, clock } = await startScripted(store, {
 		graceMs: 1000,
 		onGenerationEnded: () => new Promise(() => {}),
 	});
-	const next = async <T>(call: Promise<T>) => {
-		await turns();
-		stored();
-		return call;
-	};
 	await next(runtime.reset("k"));
 	const reset = runtime.reset("k");
 	await turns();
 	clock.stepBack(3_600_000);
-	stored();
+	answer();
 	await turns();
 	await clock.advance(1000);
 	expect(await next(reset)).toMatchObject({ result: "done" });
+});
+
+test("a grace period is as long, also if the clock is set back before the stop is stored", async () => {
+	const { store, next, answer } = answering(memoryStore());
+	const { runtime, clock } = await startScripted(store, { graceMs: 1000 });
+	const run = await next(runtime.admit("k", { runId: "R" }));
+	const reset = runtime.reset("k");
+	await turns();
+	clock.stepBack(3_600_000);
+	answer();
+	await turns();
+	expect(run.signal.aborted).toBe(true);
+	await clock.advance(999);
+	expect(await now(reset)).toBe("pending");
+	await clock.advance(1);
+	expect(await next(reset)).toMatchObject({
+		report: { abandoned: [{ runId: "R" }] },
+	});
 });
 
 test("a clock whose monotonic is no function is refused", async () => {
