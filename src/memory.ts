@@ -78,6 +78,11 @@ interface Session {
 	readonly entries: Map<number, StoredEntry[]>;
 }
 
+/** Whether anything of it runs or drains. */
+function hasRuns({ row }: Session): boolean {
+	return row.run !== null || isDraining(row);
+}
+
 /** A message that a rule covers, if it is still there. */
 interface OldMessage {
 	readonly session: Session;
@@ -245,16 +250,19 @@ class Data {
 	#nextOld(acceptedBefore: number): OldMessage | undefined {
 		const isLeft = ({ session, message }: OldMessage) =>
 			message.acceptedAt < acceptedBefore &&
+			!hasRuns(session) &&
 			session.messages.get(message.messageId) === message;
 		while (this.#old.length > 0) {
 			const last = this.#old.at(-1) as OldMessage;
 			if (isLeft(last)) return last;
 			this.#old.pop();
 		}
-		for (const session of this.sessions.values())
+		for (const session of this.sessions.values()) {
+			if (hasRuns(session)) continue;
 			for (const message of session.messages.values())
 				if (message.fate !== "queued" && message.acceptedAt < acceptedBefore)
 					this.#old.push({ session, message });
+		}
 		this.#old.sort((a, b) => b.message.acceptedAt - a.message.acceptedAt);
 		return this.#old.at(-1);
 	}
@@ -504,9 +512,9 @@ class MemoryOwner extends MemoryReader implements OpenStore {
 	async unsettled(query: PageQuery): Promise<Page<string>> {
 		const limit = limitOf(query);
 		const found: string[] = [];
-		for (const [key, { row, queue }] of this.sessionsAfter(query.cursor)) {
-			if (!row.run && !isDraining(row) && !row.closing.length && !queue.size)
-				continue;
+		for (const [key, session] of this.sessionsAfter(query.cursor)) {
+			const { row, queue } = session;
+			if (!hasRuns(session) && !row.closing.length && !queue.size) continue;
 			found.push(key);
 			if (found.length > limit) break;
 		}

@@ -101,7 +101,8 @@ export interface RuntimeOptions<Input, Output, Meta> {
 	onGenerationEnded?: (ended: EndedGeneration<Meta>) => Promise<void> | void;
 	/**
 	 * What is kept: the newest ended generations of a key, ended generations up to an age, the newest refusals of all keys, message ids
-	 * (by which duplicates are told) up to an age. Default: all generations, 100,000 refusals, ids for 24 hours.
+	 * (by which duplicates are told) up to an age, and as long as a run of their session goes on. Default: all generations, 100,000 refusals,
+	 * ids for 24 hours.
 	 */
 	retention?: {
 		generationsPerKey?: number;
@@ -364,7 +365,8 @@ export interface Run<Meta = JsonValue> {
 	/**
 	 * An outward effect (post a reply, call a tool that writes) under a name that is used once per run. The intent is committed before, the
 	 * result after; a later attempt gets the stored result, or runs it again under the same `idempotencyKey` where the result is not known.
-	 * The session stays busy until it ends. Its own error is passed on.
+	 * The session stays busy until it ends. Its own error is passed on. The result of a run that the close of its process cut short is passed
+	 * on as well, but not stored.
 	 *
 	 * @example await run.deliver("reply", ({ signal, idempotencyKey }) => post(text, { signal, idempotencyKey }));
 	 * @throws STALE_RUN once the run was told to stop, INVALID_ARGUMENT for a name that it has used, INVALID_INPUT for a result that is not JSON

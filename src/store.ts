@@ -89,7 +89,7 @@ export type HiddenRun = Pick<RunFacts, "generation" | "runId" | "attempt">;
 
 /** What may be erased because it is old. Never what waits, runs or drains. */
 export type PruneRule =
-	/** Message ids that were accepted before; those that wait stay. */
+	/** Message ids that were accepted before, of sessions where nothing runs or drains: a run may be tried again with those it took. */
 	| { readonly of: "messages"; readonly acceptedBefore: number }
 	/** Generations that ended before, of all keys, with their runs and transcripts. */
 	| { readonly of: "generations"; readonly endedBefore: number }

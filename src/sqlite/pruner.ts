@@ -60,7 +60,10 @@ export class Pruner {
 	#messages(acceptedBefore: number, budget: Budget): boolean {
 		const found = this.#all<LinkedMessage>(
 			`SELECT id, session, generation, previous FROM messages
-			WHERE fate <> 'queued' AND accepted_at < ? ORDER BY accepted_at, id LIMIT ?`,
+			WHERE fate <> 'queued' AND accepted_at < ?
+				AND NOT EXISTS (SELECT 1 FROM sessions
+					WHERE sessions.id = session AND status IN ('running', 'waiting', 'resetting'))
+			ORDER BY accepted_at, id LIMIT ?`,
 			acceptedBefore,
 			budget.left + 1,
 		);

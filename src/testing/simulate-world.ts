@@ -1007,7 +1007,8 @@ export class World {
 					{
 						says: (result) => `delivered ${result}`,
 						told: (result) => {
-							if (idempotencyKey !== null)
+							// Of a run that the close of its process cut short nobody keeps it.
+							if (idempotencyKey !== null && !life.isClosing)
 								this.witness.delivered(idempotencyKey, result);
 						},
 						allowed: [...allowed, "INVALID_ARGUMENT", "SESSION_BUSY"],

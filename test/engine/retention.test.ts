@@ -345,15 +345,20 @@ for (const [kind, makeStore] of storeKinds)
 				expect(scripted.last.run.messages).toMatchObject([{ input: "waits" }]);
 			});
 
-			test("that of a live run's message may go; the run is not disturbed", async () => {
+			test("nor that of a message whose run goes on, and may be tried again with it", async () => {
 				const host = await start({ messageIdsMs: 1000 });
 				const { runtime, clock, scripted } = host;
+				const again = async () =>
+					(await runtime.send("k", "long", { messageId: "live" })).disposition;
 				const { settled } = await runtime.send("k", "long", {
 					messageId: "live",
 				});
 				await clock.advance(3 * roundMs);
+				expect(await again()).toBe("duplicate");
 				scripted.last.end("out");
 				expect(await settled).toMatchObject({ output: "out" });
+				await clock.advance(roundMs);
+				expect(await again()).toBe("started");
 			});
 		});
 

@@ -206,17 +206,20 @@ test("what is old in a file of version 1 is found by its age", async () => {
 	const nothing = { erased: 0, more: false };
 	const messages = (acceptedBefore: number) =>
 		store.prune({ of: "messages", acceptedBefore }, 10);
-	expect(await messages(at - 5)).toEqual(nothing);
-	expect(await messages(at - 4)).toEqual({ erased: 1, more: false });
-	expect(await messages(at + 99)).toEqual(nothing);
 	const generations = (endedBefore: number) =>
 		store.prune({ of: "generations", endedBefore }, 10);
 	// It drains.
+	expect(await messages(at + 99)).toEqual(nothing);
 	expect(await generations(at + 5)).toEqual(nothing);
 	await commit(
 		store,
-		writeOf("k", 1, { facts: { ...facts, version: 2, draining: [] } }),
+		writeOf("k", 1, {
+			facts: { ...facts, version: 2, run: null, draining: [] },
+		}),
 	);
+	expect(await messages(at - 5)).toEqual(nothing);
+	expect(await messages(at - 4)).toEqual({ erased: 1, more: false });
+	expect(await messages(at + 99)).toEqual(nothing);
 	expect(await generations(at + 4)).toEqual(nothing);
 	expect(await generations(at + 5)).toEqual({ erased: 2, more: false });
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { queuedOf } from "../../store.ts";
 import type { CheckGroup } from "./check.ts";
 import { known, messagesBefore, pruned } from "./pruning.ts";
-import { commit, factsOf, messageOf, writeOf } from "./records.ts";
+import { commit, factsOf, messageOf, runOf, writeOf } from "./records.ts";
 
 const message = (
 	messageId: string,
@@ -96,6 +96,28 @@ export const prunedMessages: CheckGroup = {
 			assert.deepEqual(await pruned(store, messagesBefore(10), 1), [1, 1]);
 			assert.equal(await known(store, ["a", "b", "c", "d"]), "c");
 		},
+
+		"erases none of a session that has a run, and each once it has none":
+			async (trial) => {
+				const store = await trial.open();
+				const run = runOf("k", "R", {
+					status: "executing",
+					outcome: null,
+					endedAt: null,
+					messageIds: ["a"],
+				});
+				const live = factsOf("k", { run });
+				await commit(
+					store,
+					writeOf("k", 0, { facts: live, messages: [message("a", 1)] }),
+					writeOf("l", 0, { messages: [message("b", 2)] }),
+				);
+				assert.deepEqual(await pruned(store, messagesBefore(10), 1), [1]);
+				assert.equal(await known(store, ["a"]), "a");
+				await commit(store, writeOf("k", 1, {}));
+				assert.deepEqual(await pruned(store, messagesBefore(10), 1), [1]);
+				assert.equal(await known(store, ["a"]), "");
+			},
 
 		"takes an id that comes again for a new one": async (trial) => {
 			const store = await trial.open();
