@@ -1,0 +1,8 @@
+/** Owns what `turnkeeper/inspect` exports: looking at a runtime from a browser, on this machine alone unless told otherwise. */
+
+export { withoutContents } from "./inspect/contents.ts";
+export {
+	createInspectorServer,
+	type InspectorServer,
+	type InspectorServerOptions,
+} from "./inspect/inspector-server.ts";
