@@ -142,7 +142,9 @@ function bridge(inspector: URL): ReadonlyMap<string, PageFile> {
 <html lang="en">
 <meta charset="utf-8">
 <title>turnkeeper inspector</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/bridge.css">
+<p id="status" role="status"></p>
 <iframe id="inspector" title="Stately inspector" src="${attribute}"></iframe>
 <script type="module" src="/bridge.js"></script>
 </html>
@@ -153,7 +155,7 @@ function bridge(inspector: URL): ReadonlyMap<string, PageFile> {
 			"/bridge.css",
 			{
 				type: "text/css; charset=utf-8",
-				body: "html, body { height: 100%; margin: 0 }\niframe { width: 100%; height: 100%; border: 0 }\n",
+				body: "html, body { height: 100%; margin: 0 }\niframe { width: 100%; height: 100%; border: 0 }\np { margin: 0; font: 1rem/1.5 system-ui; text-align: center }\n",
 			},
 		],
 		[
@@ -170,6 +172,15 @@ addEventListener("message", ({ source, data }) => {
 	for (const one of early.splice(0)) frame.contentWindow.postMessage(one, origin);
 });
 const socket = new WebSocket(location.href.replace(/^http/, "ws"));
+let wasLetIn = false;
+socket.onopen = () => {
+	wasLetIn = true;
+};
+socket.onclose = () => {
+	document.getElementById("status").textContent = wasLetIn
+		? "The host has gone. Open the address that it prints when it runs again."
+		: "Not let in. Open the whole address that the host printed, with its token.";
+};
 socket.onmessage = ({ data }) => {
 	const said = JSON.parse(data);
 	if (isThere) frame.contentWindow.postMessage(said, origin);
