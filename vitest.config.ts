@@ -22,6 +22,8 @@ export default defineConfig({
 		// Processes, not threads: tests kill children, hold file locks and watch
 		// for unhandled rejections.
 		pool: "forks",
+		// A small machine has no processor to spare for a runner that only waits.
+		maxWorkers: "100%",
 		testTimeout: isReplayed ? 60_000 : 20_000,
 		hookTimeout: 20_000,
 		setupFiles: isReplayed ? ["./test/support/replayed.ts"] : [],
