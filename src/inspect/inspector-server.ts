@@ -25,9 +25,7 @@ export interface InspectorServer {
 	close(): Promise<void>;
 }
 
-/** Actors that who comes later is told of, and the newest events. */
-const mostActors = 1000;
-const mostEvents = 200;
+const mib = 1024 * 1024;
 
 /**
  * Shows a runtime in Stately's inspector. The page and the socket are on this machine alone, behind a random token.
@@ -71,18 +69,17 @@ export async function createInspectorServer(
 /** Hands what one socket says to all others. */
 class Relay {
 	readonly #sockets = new Set<WebSocket>();
-	/** By the id of the actor: that it is there, and its newest snapshot. */
-	readonly #actors = new Map<string, { actor: string; snapshot?: string }>();
-	#events: string[] = [];
+	/** What who comes later is told, which together is less than may wait for a slow reader. By actor: that it is there, and its newest snapshot. */
+	readonly #actors = new Newest(1000, 4 * mib);
+	readonly #snapshots = new Newest(1000, 4 * mib);
+	readonly #events = new Newest(200, mib);
+	#count = 0;
 
 	join(socket: WebSocket): void {
 		this.#sockets.add(socket);
 		socket.on("close", () => this.#sockets.delete(socket));
-		for (const { actor, snapshot } of this.#actors.values()) {
-			LocalServer.send(socket, actor);
-			if (snapshot !== undefined) LocalServer.send(socket, snapshot);
-		}
-		for (const event of this.#events) LocalServer.send(socket, event);
+		for (const kept of [this.#actors, this.#snapshots, this.#events])
+			for (const text of kept.texts()) LocalServer.send(socket, text);
 		socket.on("message", (data, isBinary) => {
 			if (isBinary) return;
 			const text = String(data);
@@ -99,23 +96,51 @@ class Relay {
 		const { sessionId } = said;
 		switch (said.type) {
 			case "@xstate.actor":
-				this.#actors.delete(sessionId);
-				this.#actors.set(sessionId, { actor: text });
-				if (this.#actors.size > mostActors)
-					this.#actors.delete(this.#actors.keys().next().value as string);
+				this.#actors.set(sessionId, text);
 				return true;
-			case "@xstate.snapshot": {
-				const known = this.#actors.get(sessionId);
-				if (known) known.snapshot = text;
+			case "@xstate.snapshot":
+				this.#snapshots.set(sessionId, text);
 				return true;
-			}
 			case "@xstate.event":
-				this.#events.push(text);
-				if (this.#events.length > mostEvents) this.#events.shift();
+				this.#count += 1;
+				this.#events.set(String(this.#count), text);
 				return true;
 			default:
 				return false;
 		}
+	}
+}
+
+/** Texts by name, of which the oldest go: a text that is set anew is a new one. */
+class Newest {
+	readonly #texts = new Map<string, string>();
+	readonly #most: number;
+	readonly #mostBytes: number;
+	#bytes = 0;
+
+	constructor(most: number, mostBytes: number) {
+		this.#most = most;
+		this.#mostBytes = mostBytes;
+	}
+
+	texts(): IterableIterator<string> {
+		return this.#texts.values();
+	}
+
+	set(name: string, text: string): void {
+		this.#delete(name);
+		this.#texts.set(name, text);
+		this.#bytes += Buffer.byteLength(text);
+		for (const oldest of this.#texts.keys()) {
+			if (this.#texts.size <= this.#most && this.#bytes <= this.#mostBytes)
+				break;
+			this.#delete(oldest);
+		}
+	}
+
+	#delete(name: string): void {
+		this.#bytes -= Buffer.byteLength(this.#texts.get(name) ?? "");
+		this.#texts.delete(name);
 	}
 }
 

@@ -10,6 +10,7 @@ import {
 	type Server,
 	type ServerResponse,
 } from "node:http";
+import { isIPv4 } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { checkName, invalid, shown } from "../arguments.ts";
@@ -139,7 +140,9 @@ export class LocalServer {
 				? "503 Service Unavailable"
 				: door.refusalOf(request);
 		if (refusal !== null) {
-			socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\n\r\n`);
+			socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\n\r\n`, () =>
+				socket.destroy(),
+			);
 			return;
 		}
 		this.#sockets.handleUpgrade(request, socket, head, (open) => {
@@ -244,7 +247,11 @@ function tokenOf(request: IncomingMessage): string {
 }
 
 function isLoopback(host: string): boolean {
-	return host === "localhost" || host === "::1" || /^127\./.test(host);
+	return (
+		host === "localhost" ||
+		host === "::1" ||
+		(isIPv4(host) && host.startsWith("127."))
+	);
 }
 
 /** As it stands in a URL. */

@@ -217,6 +217,45 @@ test("what is no inspection event, too large or binary reaches nobody, and two h
 	expect(got).toEqual([good]);
 });
 
+test("who comes late is handed the newest, never more than may wait for a slow reader", async () => {
+	const server = await serve();
+	const writer = new Client(server.socket);
+	onTestFinished(() => writer.close());
+	await new Promise((resolve) => writer.once("open", resolve));
+	const reader = new Client(server.socket);
+	onTestFinished(() => reader.close());
+	await new Promise((resolve) => reader.once("open", resolve));
+	let count = 0;
+	const relayed = new Promise<void>((resolve) =>
+		reader.on("message", () => {
+			count += 1;
+			if (count === 30) resolve();
+		}),
+	);
+	const large = "x".repeat(1_000_000);
+	for (let i = 0; i < 10; i++)
+		for (const type of ["actor", "snapshot", "event"])
+			writer.send(
+				JSON.stringify({ type: `@xstate.${type}`, sessionId: `x:${i}`, large }),
+			);
+	await relayed;
+	const late = new Client(server.socket);
+	onTestFinished(() => late.close());
+	const got: string[] = [];
+	await new Promise<void>((resolve) =>
+		late.on("message", (data) => {
+			const { type, sessionId } = JSON.parse(String(data));
+			got.push(`${type} ${sessionId}`);
+			if (type === "@xstate.event") resolve();
+		}),
+	);
+	expect(got).toEqual([
+		...["x:6", "x:7", "x:8", "x:9"].map((id) => `@xstate.actor ${id}`),
+		...["x:6", "x:7", "x:8", "x:9"].map((id) => `@xstate.snapshot ${id}`),
+		"@xstate.event x:9",
+	]);
+});
+
 test("what cannot be served is said", async () => {
 	const wrong = [
 		{ port: -1 },
