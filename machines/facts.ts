@@ -280,6 +280,13 @@ export function isUnsettled(facts: SessionFacts): boolean {
 	return isBusy(facts) || facts.queue.length > 0 || facts.closing.length > 0;
 }
 
+/** The row as readers see it; null while nobody has used this generation. */
+export function shownRow<Meta = JsonValue>(
+	facts: SessionFacts | RowFacts,
+): SessionRow<Meta> | null {
+	return facts.hidden ? null : rowOf(facts);
+}
+
 /** The public row: a function of the facts, never stored beside them. */
 export function rowOf<Meta = JsonValue>(
 	facts: SessionFacts | RowFacts,

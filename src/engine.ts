@@ -4,9 +4,9 @@
  */
 import type { SessionEvent } from "../machines/events.ts";
 import {
-	rowOf,
 	type SessionFacts,
 	type SessionRow,
+	shownRow,
 } from "../machines/facts.ts";
 import { type RunFacts, stepRun, ticketOf } from "../machines/run.ts";
 import { type RunTicket, ticketId } from "../machines/ticket.ts";
@@ -321,7 +321,7 @@ export class Engine<Meta>
 
 	async committedRow(key: string): Promise<SessionRow | null> {
 		const facts = await this.committedFacts(key);
-		return facts && !facts.hidden ? rowOf(facts) : null;
+		return facts && shownRow(facts);
 	}
 
 	// ── what a session needs

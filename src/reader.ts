@@ -9,6 +9,7 @@ import {
 	rowOf,
 	type SessionFacts,
 	type SessionRow,
+	shownRow,
 	type TranscriptEntry,
 } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
@@ -51,7 +52,7 @@ export async function readRow<Meta>(
 	sessionKey: string,
 ): Promise<SessionRow<Meta> | null> {
 	const loaded = await store.load(sessionKey);
-	return loaded && !loaded.facts.hidden ? rowOf<Meta>(loaded.facts) : null;
+	return loaded && shownRow<Meta>(loaded.facts);
 }
 
 /** Of a key that was deleted: the row that its last generation ended with. No answer depends on whether it can be read. */

@@ -6,9 +6,9 @@ import { type Actor, createActor, type InspectionEvent } from "xstate";
 import type { SessionEvent } from "../machines/events.ts";
 import {
 	isBusy,
-	rowOf,
 	type SessionFacts,
 	type SessionRow,
+	shownRow,
 	unusedFacts,
 } from "../machines/facts.ts";
 import { sessionMachine, stateOf } from "../machines/session.ts";
@@ -127,8 +127,7 @@ export class LiveSession {
 
 	/** The committed row as readers see it. */
 	get row(): SessionRow | null {
-		const facts = this.committed;
-		return facts && !facts.hidden ? rowOf(facts) : null;
+		return this.committed && shownRow(this.committed);
 	}
 
 	get waiting(): number {

@@ -6,6 +6,7 @@ import {
 	type EndedGeneration,
 	type RowFacts,
 	rowOf,
+	shownRow,
 } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import type { Refusal } from "../../machines/report.ts";
@@ -100,7 +101,7 @@ function toJson(key: string, story: Story, sentences: readonly string[]) {
 	const { facts, queue } = story.loaded;
 	return {
 		sessionKey: key,
-		session: facts.hidden ? null : rowOf(facts),
+		session: shownRow(facts),
 		sentences: sentences.map((sentence) => sentence.trim()),
 		generations: story.generations,
 		runs: story.runs,

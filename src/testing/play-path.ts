@@ -4,7 +4,7 @@
  */
 import { ok } from "node:assert/strict";
 import type { Overlap, Reply, SessionEvent } from "../../machines/events.ts";
-import { rowOf } from "../../machines/facts.ts";
+import { rowOf, shownRow } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import { stateOf } from "../../machines/session.ts";
 import type { RunTicket } from "../../machines/ticket.ts";
@@ -259,7 +259,7 @@ class Player implements Host {
 		same(stateOf(facts), state, "the state of the facts");
 		// A runtime that has closed answers nothing; its store does.
 		if (!this.#closing) {
-			const row = facts.hidden ? null : rowOf(facts);
+			const row = shownRow(facts);
 			same(await this.runtime.get(pathKey), row, "the row");
 		}
 		await using reader = await this.#store.read();

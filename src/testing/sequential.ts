@@ -13,9 +13,9 @@ import type {
 import {
 	type ArchivedGeneration,
 	mismatchOf,
-	rowOf,
 	type SessionFacts,
 	type SessionRow,
+	shownRow,
 	unusedFacts,
 } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
@@ -225,7 +225,7 @@ function turn(state: SequentialState, event: SessionEvent): Turned {
 }
 
 function rowIn({ facts }: SequentialState): SessionRow | null {
-	return facts.hidden ? null : rowOf(facts);
+	return shownRow(facts);
 }
 
 /** Of a key that was deleted: the row that its last generation ended with. */
