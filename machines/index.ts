@@ -1,4 +1,5 @@
 /** Entry point `turnkeeper/machines`: what is decided, with no engine. */
+export { type Chart, type ChartArrow, sessionChart } from "./chart.ts";
 export type { SessionContext } from "./effects.ts";
 export type {
 	MessageFate,
