@@ -26,6 +26,7 @@ export default defineConfig({
 		maxWorkers: "100%",
 		testTimeout: isReplayed ? 60_000 : 20_000,
 		hookTimeout: 20_000,
+		globalSetup: "./test/support/console-page.ts",
 		setupFiles: isReplayed ? ["./test/support/replayed.ts"] : [],
 		reporters: ["default", "./test/support/tally-reporter.ts"],
 	},
