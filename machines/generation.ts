@@ -36,6 +36,7 @@ function stopOf(event: EventOf<"reset" | "delete" | "abort">): RunStop {
 		cause: event.type === "delete" ? "delete" : event.cause,
 		reason: event.reason,
 		deadline: event.deadline,
+		at: event.at,
 	};
 }
 
@@ -60,6 +61,7 @@ export function interrupt(
 			cause: "interrupt",
 			reason: `message ${event.messageId} took its place`,
 			deadline: event.deadline,
+			at: event.at,
 		},
 	});
 	return {

@@ -24,6 +24,8 @@ export interface RunStop {
 	readonly reason: string | null;
 	/** When its grace period is over. */
 	readonly deadline: number;
+	/** When it was told; null: by a version that did not keep that. */
+	readonly at: number | null;
 }
 
 /** An answer that a run waits for, or that a dead attempt of it waited for. */
@@ -110,11 +112,15 @@ export interface RunRecord extends RunTicket {
 	readonly outcome: RunOutcome | null;
 	/** Why it was told to stop; null if it was not. */
 	readonly stoppedBy: StopCause | null;
+	/** When it was told to stop, on the runtime's clock; null also where the version that stopped it did not keep that. */
+	readonly stoppedAt: number | null;
 	/** Error text, whatever the outcome. */
 	readonly error: string | null;
 	/** Epoch ms; null while it has not started. */
 	readonly startedAt: number | null;
 	readonly endedAt: number | null;
+	/** When it began to wait for the answers that it waits for now; null while it waits for none. */
+	readonly waitingSince: number | null;
 	readonly inputTokens: number;
 	readonly outputTokens: number;
 	/** What it took, also what steered it; none if the host drives it. */
@@ -239,9 +245,11 @@ export function runRecordOf(run: RunFacts): RunRecord {
 		...ticketOf(run),
 		outcome: run.outcome,
 		stoppedBy: run.stop ? run.stop.cause : null,
+		stoppedAt: run.stop ? run.stop.at : null,
 		error: run.error,
 		startedAt: run.startedAt,
 		endedAt: run.endedAt,
+		waitingSince: openWaits(run).length > 0 ? run.waitingSince : null,
 		inputTokens: run.inputTokens,
 		outputTokens: run.outputTokens,
 		messageIds: run.messageIds,
@@ -275,7 +283,12 @@ function settle(run: RunFacts, end: RunEnd): RunFacts {
 	const stop =
 		run.stop ??
 		(end.stoppedBy
-			? { cause: end.stoppedBy, reason: null, deadline: end.at }
+			? {
+					cause: end.stoppedBy,
+					reason: null,
+					deadline: end.at,
+					at: end.at,
+				}
 			: null);
 	// Where start and end both give a startedAt, the start's counts; if only the end gives one, the end's.
 	const hostStart =

@@ -219,6 +219,7 @@ const stop = record<RunStop>({
 	}),
 	reason: nullable(text),
 	deadline: number,
+	at: added(nullable(number), null),
 });
 
 const ticketFields: Fields<RunTicket> = {

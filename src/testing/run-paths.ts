@@ -63,7 +63,7 @@ interface Step<Type extends RunEvent["type"]> {
 const at = Date.UTC(2026, 0, 2);
 const stop = (cause: StopCause) => ({
 	type: "stop" as const,
-	stop: { cause, reason: null, deadline: at },
+	stop: { cause, reason: null, deadline: at, at },
 });
 const settle = (outcome: "completed" | "failed" | "interrupted") => ({
 	type: "settle" as const,

@@ -27,10 +27,12 @@ for (const [kind, makeStore] of storeKinds)
 		});
 
 		test("of a live run tells it to stop, and resolves when it has", async () => {
-			const { runtime, scripted } = await start();
+			const { runtime, scripted, clock } = await start();
 			const { ticket } = await runtime.send("k", "hello");
+			await clock.advance(10);
+			const stoppedAt = clock.now();
 			const aborted = runtime.abort("k", { reason: "/stop" });
-			await turns();
+			await clock.advance(20);
 			expect(scripted.last.run.signal.reason).toMatchObject({
 				by: "abort",
 				message: expect.stringContaining("/stop"),
@@ -47,6 +49,8 @@ for (const [kind, makeStore] of storeKinds)
 				runId: ticket?.runId,
 				outcome: "aborted",
 				stoppedBy: "abort",
+				stoppedAt,
+				endedAt: stoppedAt + 20,
 			};
 			expect(await aborted).toMatchObject({
 				result: "done",

@@ -62,6 +62,8 @@ for (const [kind, makeStore] of storeKinds)
 						...ticket,
 						outcome: "completed",
 						stoppedBy: null,
+						stoppedAt: null,
+						waitingSince: null,
 						error: null,
 						startedAt: clock.now() - 20,
 						endedAt: clock.now(),

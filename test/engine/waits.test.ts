@@ -51,7 +51,7 @@ for (const [kind, makeStore] of storeKinds)
 		}
 
 		test("is seen in row, feed, atom and list, and suspends its run until it is answered", async () => {
-			const { runtime, feedRow, run, ticket, answer, end, settled } =
+			const { runtime, clock, feedRow, run, ticket, answer, end, settled } =
 				await waiting();
 			const shown = {
 				status: "waiting",
@@ -68,6 +68,9 @@ for (const [kind, makeStore] of storeKinds)
 				shown,
 			]);
 			expect((await runtime.list({ status: "running" })).items).toEqual([]);
+			const since = async () =>
+				(await runtime.runs("k")).items[0]?.waitingSince;
+			expect(await since()).toBe(clock.now());
 			expect(await now(answer)).toBe("pending");
 
 			const { row, ...done } = (await runtime.resume(ticket, "ok?", {
@@ -80,6 +83,7 @@ for (const [kind, makeStore] of storeKinds)
 			expect(feedRow("k")).toMatchObject(resumed);
 			expect(atom.get()).toMatchObject(resumed);
 			expect((await runtime.list({ status: "waiting" })).items).toEqual([]);
+			expect(await since()).toBeNull();
 			end();
 			expect(await settled).toMatchObject({ outcome: "completed" });
 		});

@@ -487,6 +487,7 @@ describe("a commit", () => {
 				cause: "abort",
 				reason: null,
 				deadline: Number.POSITIVE_INFINITY,
+				at: 0,
 			},
 		});
 		await expect(

@@ -26,7 +26,8 @@ const live = runOf("k", "live", {
 });
 const drains = runOf("k", "drains", {
 	status: "aborting",
-	stop: { cause: "reset", reason: null, deadline: at + 9 },
+	// When it was told to stop was not kept.
+	stop: { cause: "reset", reason: null, deadline: at + 9, at: null },
 	outcome: null,
 	endedAt: null,
 	runtimeMs: null,

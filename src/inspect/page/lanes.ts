@@ -5,7 +5,6 @@
 
 import type { Refusal } from "../../../machines/report.ts";
 import type { RunRecord } from "../../../machines/run.ts";
-import type { StopCause } from "../../../machines/ticket.ts";
 import type { SeenWait, WatchedSession } from "./watched.ts";
 
 export interface Lane {
@@ -25,7 +24,7 @@ export interface Bar {
 	readonly from: number;
 	/** Null: it has not settled. */
 	readonly to: number | null;
-	/** From when on it drains, told to stop by the end of its generation; null if it was not. */
+	/** From when on it drains, told to stop; null if it was not, or nobody knows when. */
 	readonly drainsFrom: number | null;
 	readonly waits: readonly SeenWait[];
 }
@@ -49,12 +48,6 @@ export interface Lanes {
 	readonly instants: readonly number[];
 }
 
-const ends: ReadonlySet<StopCause | null> = new Set([
-	"reset",
-	"expiry",
-	"delete",
-]);
-
 /** The lanes of the newest `most` generations, up to `now`. */
 export function lanesOf(
 	session: WatchedSession,
@@ -63,10 +56,10 @@ export function lanesOf(
 ): Lanes {
 	const { row, generations, runs, refusals, waits } = session;
 	const lanes: Lane[] = [];
-	const barsOf = (generation: number, endedAt: number | null): Bar[] =>
+	const barsOf = (generation: number): Bar[] =>
 		runs.items
 			.filter((run) => run.generation === generation && run.startedAt !== null)
-			.map((run) => barOf(run, endedAt, waits))
+			.map((run) => barOf(run, waits))
 			.reverse();
 	if (row)
 		lanes.push({
@@ -76,7 +69,7 @@ export function lanesOf(
 			to: null,
 			endedBy: null,
 			reason: null,
-			bars: barsOf(row.generation, null),
+			bars: barsOf(row.generation),
 		});
 	for (const ended of generations.items)
 		lanes.push({
@@ -86,7 +79,7 @@ export function lanesOf(
 			to: ended.endedAt,
 			endedBy: ended.endedBy,
 			reason: ended.reason,
-			bars: barsOf(ended.generation, ended.endedAt),
+			bars: barsOf(ended.generation),
 		});
 	const shown = lanes.slice(0, most).map(fromItsFirstRun);
 	const first = Math.min(...shown.map(({ from }) => from));
@@ -99,7 +92,11 @@ export function lanesOf(
 	const instants = shown.flatMap(({ from, to, bars }) => [
 		from,
 		...(to === null ? [] : [to]),
-		...bars.flatMap((bar) => [bar.from, bar.to ?? now]),
+		...bars.flatMap((bar) => [
+			bar.from,
+			bar.drainsFrom ?? bar.from,
+			bar.to ?? now,
+		]),
 	]);
 	return {
 		lanes: shown,
@@ -118,22 +115,18 @@ function fromItsFirstRun(lane: Lane): Lane {
 	};
 }
 
-function barOf(
-	run: RunRecord,
-	generationEndedAt: number | null,
-	waits: readonly SeenWait[],
-): Bar {
+function barOf(run: RunRecord, waits: readonly SeenWait[]): Bar {
 	const from = run.startedAt as number;
 	const to = run.endedAt === null ? null : Math.max(from, run.endedAt);
-	const drained =
-		generationEndedAt !== null &&
-		ends.has(run.stoppedBy) &&
-		(to === null || to > generationEndedAt);
+	const { stoppedAt } = run;
 	return {
 		run,
 		from,
 		to,
-		drainsFrom: drained ? Math.max(from, generationEndedAt) : null,
+		drainsFrom:
+			stoppedAt === null
+				? null
+				: Math.min(Math.max(from, stoppedAt), to ?? stoppedAt),
 		waits: waits.filter(({ runId }) => runId === run.runId),
 	};
 }

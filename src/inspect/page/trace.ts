@@ -83,7 +83,8 @@ function endOf(
 
 function linesOf(run: RunRecord, session: WatchedSession): Placed[] {
 	const { sessionKey, refusals } = session;
-	const { runId, generation, sessionId, startedAt, endedAt, stoppedBy } = run;
+	const { runId, generation, sessionId, startedAt, endedAt } = run;
+	const { stoppedBy, stoppedAt } = run;
 	if (startedAt === null) return [];
 	const place = (line: StreamLine, rank: number) => ({
 		line,
@@ -98,15 +99,16 @@ function linesOf(run: RunRecord, session: WatchedSession): Placed[] {
 		),
 		place({ at: startedAt, type: "start", ...named }, ranks.begin),
 	];
-	if (endedAt === null) return lines;
-	// Stopped, but not by the end of its generation: when, only its end tells.
-	if (stoppedBy !== null && !ofGeneration.has(stoppedBy))
+	// By the end of its generation it was stopped with that.
+	const at = stoppedAt ?? endedAt;
+	if (stoppedBy !== null && !ofGeneration.has(stoppedBy) && at !== null)
 		lines.push(
 			place(
-				{ at: endedAt, type: "abort", sessionKey, runId, reason: stoppedBy },
+				{ at, type: "abort", sessionKey, runId, reason: stoppedBy },
 				ranks.abort,
 			),
 		);
+	if (endedAt === null) return lines;
 	const isFiled = refusals.items.some(
 		({ verdict, report }) =>
 			verdict === "archived" &&

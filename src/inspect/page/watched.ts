@@ -54,20 +54,29 @@ const nothing: SessionParts = {
 	transcript: none,
 };
 
-/** A row that waits began to at its last change, as far as anybody can see from here; when it has gone on, it waited until then. */
+/** Of a wait that is over only that it was is kept, not when: those that were seen are remembered here. */
 function waitsOf(
 	before: readonly SeenWait[],
-	{ row }: SessionParts,
+	{ row, runs }: SessionParts,
 ): readonly SeenWait[] {
-	const open = before.findLast(({ to }) => to === null);
-	const waiting = row?.status === "waiting" ? row.activeRun : null;
-	if (open && waiting?.runId === open.runId) return before;
-	const ended = before.map((wait) =>
-		wait.to === null ? { ...wait, to: row?.updatedAt ?? wait.from } : wait,
+	const waiting = runs.items.find(({ waitingSince }) => waitingSince !== null);
+	const since = waiting?.waitingSince ?? null;
+	const open = before.find(({ to }) => to === null);
+	if (open?.from === since) return before;
+	const over = before.map((wait) =>
+		wait.to === null
+			? { ...wait, to: Math.max(wait.from, row?.updatedAt ?? wait.from) }
+			: wait,
 	);
-	if (!waiting || !row) return open ? ended : before;
-	return [
-		...ended,
-		{ runId: waiting.runId, names: row.waits, from: row.updatedAt, to: null },
-	];
+	return waiting && since !== null
+		? [
+				...over,
+				{
+					runId: waiting.runId,
+					names: row?.waits ?? [],
+					from: since,
+					to: null,
+				},
+			]
+		: over;
 }
