@@ -3,13 +3,16 @@
  * and whose it was. Pure; where on the page it stands is drawn in lanes-view.tsx.
  */
 
+import type {
+	ArchivedGeneration,
+	SessionRow,
+} from "../../../machines/facts.ts";
 import type { Refusal } from "../../../machines/report.ts";
 import type { RunRecord } from "../../../machines/run.ts";
 import type { SeenWait, WatchedSession } from "./watched.ts";
 
 export interface Lane {
 	readonly generation: number;
-	readonly sessionIds: readonly string[];
 	readonly from: number;
 	/** Null: it is the current one. */
 	readonly to: number | null;
@@ -55,31 +58,29 @@ export function lanesOf(
 	now: number,
 ): Lanes {
 	const { row, generations, runs, refusals, waits } = session;
-	const lanes: Lane[] = [];
 	const barsOf = (generation: number): Bar[] =>
 		runs.items
 			.filter((run) => run.generation === generation && run.startedAt !== null)
 			.map((run) => barOf(run, waits))
 			.reverse();
+	const lanes: Lane[] = [];
 	if (row)
 		lanes.push({
 			generation: row.generation,
-			sessionIds: [row.sessionId],
-			from: row.createdAt,
+			from: beginOf(row, generations.items, row.updatedAt),
 			to: null,
 			endedBy: null,
 			reason: null,
 			bars: barsOf(row.generation),
 		});
-	for (const ended of generations.items)
+	for (const { generation, row, endedAt, endedBy, reason } of generations.items)
 		lanes.push({
-			generation: ended.generation,
-			sessionIds: ended.sessionIds,
-			from: ended.row.createdAt,
-			to: ended.endedAt,
-			endedBy: ended.endedBy,
-			reason: ended.reason,
-			bars: barsOf(ended.generation),
+			generation,
+			from: beginOf(row, generations.items, endedAt),
+			to: endedAt,
+			endedBy,
+			reason,
+			bars: barsOf(generation),
 		});
 	const shown = lanes.slice(0, most).map(fromItsFirstRun);
 	const first = Math.min(...shown.map(({ from }) => from));
@@ -105,6 +106,17 @@ export function lanesOf(
 			(a, b) => a - b,
 		),
 	};
+}
+
+/** Where the one before it ended, or, after a delete, where it was used again; of the oldest that is known, at the latest at `last`. */
+function beginOf(
+	{ generation, createdAt }: SessionRow,
+	ended: readonly ArchivedGeneration[],
+	last: number,
+): number {
+	const before = ended.find((one) => one.generation === generation - 1);
+	if (before) return Math.max(before.endedAt, createdAt);
+	return generation === 1 ? createdAt : last;
 }
 
 /** Clocks of hosts differ: a run may have started, by its host's clock, before its generation began. */
