@@ -68,7 +68,7 @@ export function ChartView({
 						markerHeight="7"
 						orient="auto-start-reverse"
 					>
-						<path d="M0 0 L8 4 L0 8 z" />
+						<path class={id} d="M0 0 L8 4 L0 8 z" />
 					</marker>
 				))}
 			</defs>

@@ -47,10 +47,10 @@ export function LanesView({
 		return at < 0 ? null : axisHeight + at * laneHeight;
 	};
 	return (
-		// biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard.
 		<section
 			class="lanes"
 			ref={frame}
+			// biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard.
 			tabIndex={0}
 			aria-label="Generations over time"
 		>

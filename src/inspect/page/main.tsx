@@ -1,5 +1,10 @@
 /** Owns the frame of the page: what is looked at, how the connection stands, and which view is below. */
 import "./console.css";
+import "./table.css";
+import "./sessions.css";
+import "./session.css";
+import "./chart.css";
+import "./lanes.css";
 import { render } from "preact";
 import { Console } from "./console.ts";
 import { useAtom } from "./hooks.ts";

@@ -76,7 +76,6 @@ export function Verdicts({
 					<tbody>
 						{refusals.items.map(({ at, report, verdict, reason }, index) => (
 							<tr
-								// biome-ignore lint/suspicious/noArrayIndexKey: refusals have no name; counted from the oldest it stays.
 								key={refusals.items.length - index}
 								class={marked === index ? "marked" : ""}
 								onPointerEnter={() => mark(index)}

@@ -212,7 +212,7 @@ function Row({
 }) {
 	const { sessionKey, status, generation, runId, queued, draining } = line;
 	return (
-		<tr aria-rowindex={index + 2}>
+		<tr class="line" aria-rowindex={index + 2}>
 			<td class="key">
 				<a
 					href={hrefOf(sessionKey)}
@@ -242,6 +242,7 @@ function Row({
 /** The rows that are not drawn. */
 function Space({ height }: { readonly height: number }) {
 	return height > 0 ? (
+		// biome-ignore lint/a11y/noAriaHiddenOnFocusable: nothing in it can be focused.
 		<tr aria-hidden="true" class="space">
 			<td colSpan={columns.length} style={{ height: `${height}px` }} />
 		</tr>
