@@ -14,6 +14,8 @@ const drawn = [
 	"stroke",
 	"stroke-width",
 	"stroke-dasharray",
+	"stroke-linejoin",
+	"paint-order",
 	"opacity",
 	"font-family",
 	"font-size",

@@ -226,11 +226,11 @@ function BarView({
 					d="M-4 -4 L4 4 M4 -4 L-4 4"
 				/>
 			)}
-			{wide(from, end) > 60 && (
+			{wide(from, drainsFrom ?? end) > 60 && (
 				<text x={x(from) + 6} y={barTop + 14}>
 					{shortId(run.runId).slice(
 						0,
-						Math.floor((wide(from, end) - 12) / 6.6),
+						Math.floor((wide(from, drainsFrom ?? end) - 14) / 6.8),
 					)}
 				</text>
 			)}

@@ -17,32 +17,34 @@ export function Queue({
 	const host = useAtom(shown.connection.host);
 	return (
 		<List title="Queue" list={queue} none="Nothing waits.">
-			<ol class="queue">
-				{queue.items.map(({ messageId, acceptedAt, generation, input }) => (
-					<li key={messageId}>
-						<div>
-							<span class="said">{input}</span>
-							<span class="quiet">
-								{`${shortId(messageId)} · accepted ${clock(acceptedAt)} in generation ${generation}`}
-							</span>
-						</div>
-						{host?.readOnly === null && (
-							<button
-								type="button"
-								aria-label={`Remove message ${messageId}`}
-								onClick={() =>
-									shown.command(
-										{ ask: "remove", sessionKey, messageId },
-										`Remove ${shortId(messageId)}`,
-									)
-								}
-							>
-								Remove
-							</button>
-						)}
-					</li>
-				))}
-			</ol>
+			<Scrolled label="Messages in line">
+				<ol class="queue">
+					{queue.items.map(({ messageId, acceptedAt, generation, input }) => (
+						<li key={messageId}>
+							<div>
+								<span class="said">{input}</span>
+								<span class="quiet">
+									{`${shortId(messageId)} · accepted ${clock(acceptedAt)} in generation ${generation}`}
+								</span>
+							</div>
+							{host?.readOnly === null && (
+								<button
+									type="button"
+									aria-label={`Remove message ${messageId}`}
+									onClick={() =>
+										shown.command(
+											{ ask: "remove", sessionKey, messageId },
+											`Remove ${shortId(messageId)}`,
+										)
+									}
+								>
+									Remove
+								</button>
+							)}
+						</li>
+					))}
+				</ol>
+			</Scrolled>
 		</List>
 	);
 }
@@ -179,16 +181,18 @@ export function Transcript({
 			none="Nothing was appended."
 			about="What runs appended, newest first."
 		>
-			<ol class="transcript">
-				{transcript.items.map(({ seq, generation, runId, at, entry }) => (
-					<li key={seq}>
-						<span class="quiet" title={when(at)}>
-							{`generation ${generation} · ${shortId(runId)} · ${clock(at)}`}
-						</span>
-						<span class="said">{entry}</span>
-					</li>
-				))}
-			</ol>
+			<Scrolled label="Entries of the transcript">
+				<ol class="transcript">
+					{transcript.items.map(({ seq, generation, runId, at, entry }) => (
+						<li key={seq}>
+							<span class="quiet" title={when(at)}>
+								{`generation ${generation} · ${shortId(runId)} · ${clock(at)}`}
+							</span>
+							<span class="said">{entry}</span>
+						</li>
+					))}
+				</ol>
+			</Scrolled>
 		</List>
 	);
 }
@@ -230,7 +234,7 @@ function List({
 	);
 }
 
-function Scrolled({
+export function Scrolled({
 	label,
 	children,
 }: {

@@ -1,5 +1,6 @@
 /** Owns the time axis of the lanes: times in which something happens are drawn to scale, those in which nothing does are cut short. */
 import { type ScaleTime, scaleTime } from "d3-scale";
+import { timeFormat } from "d3-time-format";
 
 export interface TimeAxis {
 	readonly x: ScaleTime<number, number>;
@@ -24,9 +25,10 @@ export interface Busy {
 
 const cutWidth = 44;
 const pxATick = 110;
+const labelWidth = 64;
 const least = 1000;
 /** Times as long as a usual run: a pause that is longer is cut short, and so is what goes on for very much longer. */
-const longPause = 2;
+const longPause = 4;
 const longRun = 20;
 
 /**
@@ -75,11 +77,27 @@ export function axisOf(
 		const own = scaleTime([from, to], [x, x + spanWidth]);
 		const many = Math.floor(spanWidth / pxATick);
 		if (many === 0) continue;
-		const label = own.tickFormat(many);
-		for (const tick of own.ticks(many))
-			ticks.push({ x: own(tick), label: label(tick) });
+		const times = own.ticks(many);
+		const label = timeFormat(formatOf(times));
+		for (const time of times) ticks.push({ x: own(time), label: label(time) });
 	}
-	return { x: scaleTime(domain, range).clamp(true), width, ticks, cuts };
+	// A cut says how long it is, where a tick beside it would stand.
+	const isFree = (at: number) =>
+		cuts.every(({ x, width }) => at < x - labelWidth || at > x + width);
+	return {
+		x: scaleTime(domain, range).clamp(true),
+		width,
+		ticks: ticks.filter(({ x }) => isFree(x)),
+		cuts,
+	};
+}
+
+/** As exactly as the ticks need it. */
+function formatOf([first, second]: readonly Date[]): string {
+	const step = first && second ? second.getTime() - first.getTime() : least;
+	if (step < 1000) return "%H:%M:%S.%L";
+	if (step < 60_000) return "%H:%M:%S";
+	return step < 86_400_000 ? "%a %H:%M" : "%Y-%m-%d";
 }
 
 function stepsOf(instants: readonly number[], last: number): Busy[] {

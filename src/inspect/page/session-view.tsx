@@ -7,7 +7,7 @@ import type { Console } from "./console.ts";
 import { saveLanes, saveTrace } from "./exports.ts";
 import { useAtom, useNow } from "./hooks.ts";
 import { LanesView } from "./lanes-view.tsx";
-import { Queue, Runs, Transcript, Verdicts } from "./records.tsx";
+import { Queue, Runs, Scrolled, Transcript, Verdicts } from "./records.tsx";
 import { Outcome, Status } from "./status.tsx";
 import type { WatchedSession } from "./watched.ts";
 import { age, count, duration, shortId, when } from "./words.ts";
@@ -83,16 +83,18 @@ function Parts({
 				<section class="card" aria-labelledby="chart-title">
 					<h2 id="chart-title">Statechart</h2>
 					{host && (
-						<ChartView
-							chart={host.chart}
-							state={session.state}
-							transition={transition}
-						/>
+						<Scrolled label="Drawing of the statechart">
+							<ChartView
+								chart={host.chart}
+								state={session.state}
+								transition={transition}
+							/>
+						</Scrolled>
 					)}
 					<p class="quiet">
 						{transition
 							? `Last transition: ${transition.from} → ${transition.to}${transition.event ? ` on ${transition.event}` : ""}, ${when(transition.at)}.`
-							: "No transition since this page looks."}
+							: "No transition since this page was opened."}
 					</p>
 				</section>
 				<Queue shown={shown} session={session} />
