@@ -3,53 +3,16 @@
  * answers from the runs that are followed. Never decides anything about a session.
  */
 import type { ServerResponse } from "node:http";
-import type { RunRecord, RunTicket, SessionRow } from "turnkeeper";
+import type { RunTicket, SessionRow } from "turnkeeper";
 import type { ChatRuntime } from "../chat/host.ts";
 import {
-	type Conversation,
 	keyPrefix,
 	readConversation,
 	readConversations,
-	type Waiting,
 	waitingOf,
 } from "./conversation.ts";
 import { Reader } from "./reader.ts";
-
-/** What the page knows of the host. */
-export interface HostTold {
-	readonly model: string;
-	readonly isSlow: boolean;
-	/** The address of the console, with its token; null: there is none. */
-	readonly console: string | null;
-}
-
-/** One event, as JSON in its data. */
-export type Told =
-	| ({ readonly type: "host" } & HostTold)
-	| ({ readonly type: "conversation" } & Conversation)
-	/** All that there was when the page came has been told. */
-	| { readonly type: "caught up" }
-	| { readonly type: "row"; readonly row: SessionRow<unknown> }
-	| { readonly type: "run"; readonly run: RunRecord }
-	| {
-			readonly type: "queue";
-			readonly sessionKey: string;
-			readonly queue: readonly Waiting[];
-	  }
-	| {
-			readonly type: "asked";
-			readonly ticket: RunTicket;
-			readonly text: string;
-	  }
-	/** A piece of the answer; 1, 2, 3 … of each run. */
-	| {
-			readonly type: "piece";
-			readonly ticket: RunTicket;
-			readonly seq: number;
-			readonly text: string;
-	  }
-	/** Pieces before this number are not kept any more. */
-	| { readonly type: "gap"; readonly ticket: RunTicket; readonly seq: number };
+import type { HostTold, Told } from "./told.ts";
 
 /** A page is somebody's; more than these are a mistake. */
 const mostReaders = 100;
@@ -112,7 +75,6 @@ export class Feed {
 			for (const run of conversation.runs)
 				if (run.outcome !== "completed") reader.follow(run);
 		}
-		reader.tell({ type: "caught up" });
 		reader.begin();
 	}
 

@@ -5,7 +5,7 @@
 import type { ServerResponse } from "node:http";
 import type { RunTicket } from "turnkeeper";
 import type { ChatRuntime } from "../chat/host.ts";
-import type { Told } from "./feed.ts";
+import type { Told } from "./told.ts";
 
 /** What may wait for a slow page, in bytes. Beyond it the page is let go: it comes back by itself. */
 const mostUnread = 4 * 1024 * 1024;
@@ -18,7 +18,7 @@ export class Reader {
 	readonly #read: Map<string, number>;
 	readonly #followed = new Set<string>();
 	/** What happens before it has been told what there is; null from then on. */
-	#early: Told[] | null = [];
+	#early: string[] | null = [];
 
 	constructor(
 		runtime: ChatRuntime,
@@ -33,20 +33,22 @@ export class Reader {
 		response.write("retry: 1000\n\n");
 	}
 
-	/** Something happened. */
-	hear(told: Told): void {
-		if (this.#early) this.#early.push(told);
-		else this.tell(told);
+	/** There is this. */
+	tell(told: Told): void {
+		this.#write(eventOf(told));
 	}
 
 	/** It knows what there is: now come the things that happened meanwhile. */
 	begin(): void {
-		for (const told of this.#early ?? []) this.tell(told);
+		for (const event of this.#early ?? []) this.#write(event);
 		this.#early = null;
 	}
 
-	tell(told: Told): void {
-		this.#write(`data: ${JSON.stringify(told)}\n\n`);
+	/** Something happened. */
+	hear(told: Told, id?: string): void {
+		const event = eventOf(told, id);
+		if (this.#early) this.#early.push(event);
+		else this.#write(event);
 	}
 
 	/** From where it was on, or from the beginning. */
@@ -75,17 +77,20 @@ export class Reader {
 		const { signal } = this.#gone;
 		for await (const item of this.#runtime.follow(who, { from, signal })) {
 			if ("gap" in item) {
-				this.tell({ type: "gap", ticket: who, seq: item.gap.to + 1 });
+				this.hear({ type: "gap", ticket: who, seq: item.gap.to + 1 });
 				continue;
 			}
 			const { seq, value } = item;
 			this.#read.set(runId, seq);
-			const id = new URLSearchParams(
-				[...this.#read].map(([run, read]) => [run, String(read)]),
-			);
-			this.#write(`id: ${id}\n`);
-			this.tell({ type: "piece", ticket: who, seq, text: String(value) });
+			const text = String(value);
+			this.hear({ type: "piece", ticket: who, seq, text }, this.#id());
 		}
+	}
+
+	#id(): string {
+		const id = new URLSearchParams();
+		for (const [runId, read] of this.#read) id.set(runId, String(read));
+		return id.toString();
 	}
 
 	#write(text: string): void {
@@ -93,6 +98,11 @@ export class Reader {
 		if (this.#response.writableLength > mostUnread) this.#response.destroy();
 		else this.#response.write(text);
 	}
+}
+
+function eventOf(told: Told, id?: string): string {
+	const data = `data: ${JSON.stringify(told)}\n\n`;
+	return id === undefined ? data : `id: ${id}\n${data}`;
 }
 
 /** @example positionsOf("r1=12&r2=7") // what a browser sends as Last-Event-ID */
