@@ -26,8 +26,11 @@ export class Column {
 		heading.textContent = this.name;
 		heading.id = `conversation-${number}`;
 		this.element.setAttribute("aria-labelledby", heading.id);
-		this.#part(".messages").ariaLabel = `Messages of ${this.name}`;
-		this.#said = new Messages(this.#part(".messages"));
+		const messages = this.#part(".messages");
+		messages.ariaLabel = `Messages of ${this.name}`;
+		// What scrolls must be within reach of who has only keys.
+		messages.tabIndex = 0;
+		this.#said = new Messages(messages);
 		this.#said.begin(1);
 		this.input = this.#part("textarea");
 		this.input.ariaLabel = `Message to ${this.name}`;

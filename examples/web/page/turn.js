@@ -8,6 +8,8 @@ const stops = {
 	shutdown: "because the host closed",
 };
 
+const draining = "told to stop, and has not settled yet";
+
 export class Turn {
 	/** @param {number} generation the one that its run belongs to */
 	constructor(generation) {
@@ -48,17 +50,23 @@ export class Turn {
 	settled(run) {
 		const hasEnded = run.outcome !== null && !this.run?.outcome;
 		this.run = run;
-		this.#part("bot").classList.toggle("is-streaming", run.outcome === null);
-		const outcome = this.element.querySelector(".outcome");
-		outcome.textContent = outcomeOf(run);
-		outcome.hidden = outcome.textContent === "";
-		outcome.classList.toggle("is-failed", run.outcome === "failed");
+		if (run.outcome !== null || run.stoppedBy) this.#end(outcomeOf(run));
+		this.#part("outcome").classList.toggle(
+			"is-failed",
+			run.outcome === "failed",
+		);
 		return hasEnded;
 	}
 
-	/** Its generation has ended: nothing more of it is shown as it comes. */
+	/** Its generation has ended: nothing more of its answer is to be expected. */
 	stopped() {
+		if (!this.run?.outcome) this.#end(draining);
+	}
+
+	#end(outcome) {
 		this.#part("bot").classList.remove("is-streaming");
+		this.#part("outcome").textContent = outcome;
+		this.#part("outcome").hidden = outcome === "";
 	}
 
 	#show(answer) {
@@ -74,7 +82,7 @@ export class Turn {
 
 /** @example "aborted by /new: the connection to the model was reset" */
 function outcomeOf({ outcome, stoppedBy, error }) {
-	if (outcome === null) return stoppedBy ? "told to stop, still draining" : "";
+	if (outcome === null) return draining;
 	if (outcome === "completed") return "";
 	const by = stops[stoppedBy] ? ` ${stops[stoppedBy]}` : "";
 	return `${outcome}${by}${error ? `: ${error}` : ""}`;
