@@ -38,6 +38,11 @@ function readOptions() {
 	}
 }
 
+/** In a line: what else there is to it is for hosts that keep logs. */
+function warn(_: object, text = ""): void {
+	console.error(text);
+}
+
 /** Resolves when the program is told to end. */
 function told(): Promise<unknown> {
 	return new Promise((resolve) => {
@@ -54,6 +59,7 @@ async function serve({ db, port }: { db: string; port: number }) {
 	const runtime = createChatHost({
 		store: sqliteStore(db),
 		model,
+		logger: { debug() {}, info() {}, warn, error: warn },
 		asked: (ticket, text) => feed.asked(ticket, text),
 	});
 	let consoleUrl: string | null = null;

@@ -2,6 +2,7 @@
  * Owns the door between the page and the runtime: on this machine alone, Host and Origin checked, bodies of limited size. What is posted
  * becomes a call of the runtime. What a page is told is the feed's.
  */
+import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import {
 	createServer,
@@ -60,46 +61,45 @@ interface File {
 }
 
 export class ChatServer {
+	/** To open in a browser. */
+	readonly url: string;
+	/** The names that it goes by. */
+	readonly #hosts: ReadonlySet<string>;
 	readonly #http: Server;
 	readonly #feed: Feed;
 	readonly #posts: ReadonlyMap<string, Post>;
 	readonly #files: ReadonlyMap<string, File>;
 
 	private constructor(
+		http: Server,
 		{ feed, posts }: ServerOptions,
 		files: ReadonlyMap<string, File>,
 	) {
+		const { port } = http.address() as AddressInfo;
+		this.url = `http://127.0.0.1:${port}/`;
+		this.#hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`]);
 		this.#feed = feed;
 		this.#posts = new Map(Object.entries(posts));
 		this.#files = files;
-		this.#http = createServer(
-			{ requestTimeout: 10_000, headersTimeout: 5000 },
-			(request, response) => {
-				this.#answer(request, response).catch((error) => {
-					console.error(error);
-					if (response.headersSent) response.destroy();
-					else say(response, 500, "The host made a mistake.");
-				});
-			},
-		);
+		this.#http = http;
+		http.on("request", (request, response) => {
+			this.#answer(request, response).catch((error) => {
+				// Whoever asked has gone in the middle of it.
+				const isGone = request.errored !== null;
+				if (!isGone) console.error(error);
+				if (isGone || response.headersSent) response.destroy();
+				else say(response, 500, "The host made a mistake.");
+			});
+		});
 	}
 
 	/** @throws what the system says where the port is taken (EADDRINUSE) */
 	static async listen(options: ServerOptions): Promise<ChatServer> {
-		const server = new ChatServer(options, await readPage());
-		await new Promise<void>((resolve, reject) => {
-			server.#http.once("error", reject);
-			server.#http.listen(options.port, "127.0.0.1", resolve);
-		});
-		return server;
-	}
-
-	get url(): string {
-		return `http://127.0.0.1:${this.#port}/`;
-	}
-
-	get #port(): number {
-		return (this.#http.address() as AddressInfo).port;
+		const files = await readPage();
+		const http = createServer({ requestTimeout: 10_000, headersTimeout: 5000 });
+		http.listen(options.port, "127.0.0.1");
+		await once(http, "listening");
+		return new ChatServer(http, options, files);
 	}
 
 	/** Nothing is heard any more, and no socket stays open. */
@@ -118,10 +118,7 @@ export class ChatServer {
 			response.setHeader(name, value);
 		const { host, origin } = request.headers;
 		// Another name that resolves to this address is another site's (DNS rebinding).
-		if (
-			host !== `127.0.0.1:${this.#port}` &&
-			host !== `localhost:${this.#port}`
-		)
+		if (!this.#hosts.has(host ?? ""))
 			return say(response, 421, "This page goes by another name.");
 		const path = URL.parse(request.url ?? "", "http://page")?.pathname ?? "";
 		const post = this.#posts.get(path);

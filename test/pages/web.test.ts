@@ -58,19 +58,29 @@ async function openChat() {
 		asked: (ticket, text) => feed.asked(ticket, text),
 	});
 	onTestFinished(() => runtime.close({ graceMs: 0 }));
-	const feed = new Feed(runtime, () => ({
-		model: model.name,
-		isSlow: model.isSlow,
-		console: "http://127.0.0.1:1/?token=t",
-	}));
+	let feed: Feed;
+	const listen = async (port: number) => {
+		feed = new Feed(runtime, () => ({
+			model: model.name,
+			isSlow: model.isSlow,
+			console: "http://127.0.0.1:1/?token=t",
+		}));
+		const switched = () => feed.hostChanged();
+		const posts = createPosts({ runtime, model, switched });
+		const server = await ChatServer.listen({ port, feed, posts });
+		onTestFinished(() => server.close());
+		return server;
+	};
 	await runtime.start();
-	const switched = () => feed.hostChanged();
-	const posts = createPosts({ runtime, model, switched });
-	const server = await ChatServer.listen({ port: 0, feed, posts });
-	onTestFinished(() => server.close());
+	const server = await listen(0);
 	const { page, said } = await openPage(server.url);
 	await page.getByText("answered by a told model").waitFor();
-	return { told, runtime, page, said };
+	/** The page loses the host, which goes on all the same, and finds it again when the answer calls it. */
+	const interrupt = async () => {
+		await server.close();
+		return () => listen(Number(new URL(server.url).port));
+	};
+	return { told, runtime, page, said, interrupt };
 }
 
 /** One column, as a person finds it. */
@@ -196,6 +206,24 @@ describe.skipIf(executablePath === null)("the page of the chat", () => {
 		told.end("second");
 		told.say("third", "three");
 		await shows("three");
+	});
+
+	test("goes on where it was when the host was away in the middle of an answer", async () => {
+		const { told, page, interrupt } = await openChat();
+		const { type, shows } = conversation(page, 1);
+		await type("hello");
+		told.say("hello", "Good ");
+		await shows("Good ");
+		const comeBack = await interrupt();
+		await page.getByText("The host is away.").waitFor();
+		told.say("hello", "day, ");
+		await comeBack();
+		await shows("Good day, ");
+		told.say("hello", "you");
+		await shows("Good day, you");
+		expect(await page.getByText("The host is away.").count()).toBe(0);
+		told.end("hello");
+		await shows("ended");
 	});
 
 	test("keeps conversations apart that are answered at once, and adds one", async () => {
