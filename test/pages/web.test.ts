@@ -57,7 +57,7 @@ async function openChat() {
 		model,
 		asked: (ticket, text) => feed.asked(ticket, text),
 	});
-	onTestFinished(() => runtime.close({ graceMs: 0 }));
+	onTestFinished(() => runtime.close());
 	let feed: Feed;
 	const listen = async (port: number) => {
 		feed = new Feed(runtime, () => ({

@@ -8,26 +8,36 @@ export class Messages {
 	#generations = new Map();
 	#turns = new Map();
 	#current = 0;
+	/** Whether the end is in view, and is to stay there. */
+	#isAtEnd = true;
 
 	/** @param {HTMLElement} element what is filled, and scrolled */
 	constructor(element) {
 		this.#element = element;
+		element.addEventListener("scroll", () => {
+			const { scrollHeight, scrollTop, clientHeight } = element;
+			this.#isAtEnd = scrollHeight - scrollTop - clientHeight < 40;
+		});
+		// A notice below takes room, or a narrow screen shows what it did not.
+		new ResizeObserver(() => this.#grown()).observe(element);
 	}
 
 	/** The current generation, which may be a new one. */
 	begin(generation) {
-		this.#current = Math.max(this.#current, generation);
+		const isNew = generation > this.#current;
+		if (isNew) this.#current = generation;
 		this.#generation(this.#current);
 		for (const [number, section] of this.#generations)
 			section.classList.toggle("is-over", number < this.#current);
 		for (const turn of this.#turns.values())
 			if (turn.generation < this.#current) turn.stopped();
-		this.#toEnd(true);
+		if (isNew) this.#toEnd();
+		else this.#grown();
 	}
 
 	asked({ generation, runId }, text) {
 		this.#turn(generation, runId).asked(text);
-		this.#toEnd(true);
+		this.#toEnd();
 	}
 
 	answered({ generation, runId }, text) {
@@ -35,9 +45,8 @@ export class Messages {
 	}
 
 	piece({ generation, runId }, seq, text) {
-		const isAtEnd = this.#isAtEnd();
 		this.#turn(generation, runId).piece(seq, text);
-		this.#toEnd(isAtEnd);
+		this.#grown();
 	}
 
 	gap({ generation, runId }, seq) {
@@ -46,10 +55,9 @@ export class Messages {
 
 	/** The turn, if its run has just ended; else null. */
 	settled(run) {
-		const isAtEnd = this.#isAtEnd();
 		const turn = this.#turns.get(run.runId);
 		const hasEnded = turn?.settled(run) ?? false;
-		this.#toEnd(isAtEnd);
+		this.#grown();
 		return hasEnded ? turn : null;
 	}
 
@@ -88,12 +96,11 @@ export class Messages {
 		return section;
 	}
 
-	#isAtEnd() {
-		const { scrollHeight, scrollTop, clientHeight } = this.#element;
-		return scrollHeight - scrollTop - clientHeight < 40;
+	#grown() {
+		if (this.#isAtEnd) this.#toEnd();
 	}
 
-	#toEnd(isWanted) {
-		if (isWanted) this.#element.scrollTop = this.#element.scrollHeight;
+	#toEnd() {
+		this.#element.scrollTop = this.#element.scrollHeight;
 	}
 }
