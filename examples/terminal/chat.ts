@@ -1,7 +1,7 @@
 /** Owns the chat with a person: what is typed becomes calls of the runtime, and what the runtime publishes becomes lines on the screen. */
 import { type RunRecord, type SessionStore, TurnkeeperError } from "turnkeeper";
-import { type ChatRuntime, createChatHost } from "./host.ts";
-import type { Model } from "./model.ts";
+import { type ChatRuntime, createChatHost } from "../chat/host.ts";
+import type { Model } from "../chat/model.ts";
 import { paint, Screen } from "./screen.ts";
 import { counted, plain, rowLine, shortId, tellWhy } from "./words.ts";
 

@@ -2,12 +2,12 @@
 import { parseArgs } from "node:util";
 import { TurnkeeperError } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
+import { openAiModel, scriptedModel } from "../chat/model.ts";
 import { chat } from "./chat.ts";
-import { openAiModel, scriptedModel } from "./model.ts";
 import { play } from "./script.ts";
 import { plain } from "./words.ts";
 
-const usage = `usage: npm start -- [--db FILE] [--key KEY]
+const usage = `usage: npm run start:terminal -- [--db FILE] [--key KEY]
 
   --db FILE   the SQLite file of the sessions; default chat.db
   --key KEY   the session key of this conversation; default terminal

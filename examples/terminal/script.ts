@@ -7,13 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SessionRow } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
-import { type ChatFields, type ChatRuntime, createChatHost } from "./host.ts";
+import { type ChatRuntime, createChatHost } from "../chat/host.ts";
+import { scriptedModel } from "../chat/model.ts";
 import { MapHost } from "./map-host.ts";
-import { scriptedModel } from "./model.ts";
 import { paint } from "./screen.ts";
 import { rowLine, runLine, tellWhy } from "./words.ts";
 
-type Row = SessionRow<ChatFields>;
+type Row = SessionRow;
 
 const key = "telegram:42";
 const model = scriptedModel({ wordMs: 20 });

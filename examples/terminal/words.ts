@@ -1,6 +1,6 @@
 /** Owns how sessions, runs and refusals are told to a person, in lines of at most 80 columns. Reads the runtime, prints nothing. */
 import type { Refusal, RunRecord, SessionRow, StopCause } from "turnkeeper";
-import type { ChatRuntime } from "./host.ts";
+import type { ChatRuntime } from "../chat/host.ts";
 
 /** An id as people compare them: without the random part that makes it unique in the world. */
 export function shortId(id: string): string {

@@ -12,7 +12,7 @@ import {
 	scriptedModel,
 	type Tokens,
 	type Turn,
-} from "../../examples/terminal/model.ts";
+} from "../../examples/chat/model.ts";
 
 interface Asked {
 	readonly url: string | undefined;

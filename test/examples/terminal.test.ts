@@ -49,5 +49,7 @@ test("the terminal example plays its conversation where no terminal is", async (
 test("the terminal example says how it is called when it is called otherwise", async () => {
 	const { code, stdout, stderr } = await runProgram(main, { args: ["--nope"] });
 	expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-	expect(stderr).toContain("usage: npm start -- [--db FILE] [--key KEY]");
+	expect(stderr).toContain(
+		"usage: npm run start:terminal -- [--db FILE] [--key KEY]",
+	);
 });

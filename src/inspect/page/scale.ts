@@ -24,7 +24,7 @@ export interface Busy {
 }
 
 const cutWidth = 44;
-const pxATick = 110;
+const pxATick = 150;
 const labelWidth = 64;
 const least = 1000;
 /** Times as long as a usual run: a pause that is longer is cut short, and so is what goes on for very much longer. */
