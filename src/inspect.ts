@@ -1,8 +1,14 @@
 /** Owns what `turnkeeper/inspect` exports: looking at a runtime from a browser, on this machine alone unless told otherwise. */
 
+export {
+	type Console,
+	type ConsoleOptions,
+	createConsole,
+} from "./inspect/console.ts";
 export { withoutContents } from "./inspect/contents.ts";
 export {
 	createInspectorServer,
 	type InspectorServer,
 	type InspectorServerOptions,
 } from "./inspect/inspector-server.ts";
+export type { ShownRuntime } from "./inspect/runtime-source.ts";

@@ -1,10 +1,10 @@
 /** Owns the command line of the chat in the browser: its options, what is opened and closed in which order, and how an error is said. */
 import { parseArgs } from "node:util";
 import { TurnkeeperError } from "turnkeeper";
+import { createConsole } from "turnkeeper/inspect";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { createChatHost } from "../chat/host.ts";
 import { openAiModel, scriptedModel } from "../chat/model.ts";
-import { openConsole } from "./console.ts";
 import { Feed } from "./feed.ts";
 import { createPosts } from "./posts.ts";
 import { ChatServer } from "./server.ts";
@@ -62,18 +62,16 @@ async function serve({ db, port }: { db: string; port: number }) {
 		logger: { debug() {}, info() {}, warn, error: warn },
 		asked: (ticket, text) => feed.asked(ticket, text),
 	});
-	let consoleUrl: string | null = null;
+	await using closing = new AsyncDisposableStack();
+	closing.defer(() => runtime.close({ graceMs: 1000 }));
+	const beside = await createConsole(runtime, { port: 0 });
+	closing.defer(() => beside.close());
 	const feed = new Feed(runtime, () => ({
 		model: model.name,
 		isSlow: model.isSlow,
-		console: consoleUrl,
+		console: beside.url,
 	}));
-	await using closing = new AsyncDisposableStack();
-	closing.defer(() => runtime.close({ graceMs: 1000 }));
 	await runtime.start();
-	const beside = await openConsole(runtime);
-	if (beside) closing.defer(() => beside.close());
-	consoleUrl = beside?.url ?? null;
 	const posts = createPosts({
 		runtime,
 		model,
@@ -82,7 +80,7 @@ async function serve({ db, port }: { db: string; port: number }) {
 	const server = await ChatServer.listen({ port, feed, posts });
 	closing.defer(() => server.close());
 	console.log(`Chat     ${server.url}`);
-	if (consoleUrl) console.log(`Console  ${consoleUrl}`);
+	console.log(`Console  ${beside.url}`);
 	console.log(
 		`The sessions are in ${db}, answered by ${model.name}. Ctrl-C ends it.`,
 	);

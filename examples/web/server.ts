@@ -1,7 +1,8 @@
 /**
- * Owns the door between the page and the runtime: on this machine alone, Host and Origin checked, bodies of limited size. What is posted
- * becomes a call of the runtime. What a page is told is the feed's.
+ * Owns the door between the page and the runtime: on this machine alone, behind a random token, Host and Origin checked, bodies of limited
+ * size. What is posted becomes a call of the runtime. What a page is told is the feed's.
  */
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import {
@@ -18,6 +19,8 @@ import type { Feed } from "./feed.ts";
 export interface ServerOptions {
 	/** 0: any that is free. */
 	readonly port: number;
+	/** What lets in; random unless given. */
+	readonly token?: string;
 	readonly feed: Feed;
 	/** What may be posted, by path. */
 	readonly posts: Readonly<Record<string, Post>>;
@@ -61,8 +64,9 @@ interface File {
 }
 
 export class ChatServer {
-	/** To open in a browser. */
+	/** To open in a browser; with the token that lets in. */
 	readonly url: string;
+	readonly #token: string;
 	/** The names that it goes by. */
 	readonly #hosts: ReadonlySet<string>;
 	readonly #http: Server;
@@ -72,11 +76,12 @@ export class ChatServer {
 
 	private constructor(
 		http: Server,
-		{ feed, posts }: ServerOptions,
+		{ feed, posts, token }: ServerOptions,
 		files: ReadonlyMap<string, File>,
 	) {
 		const { port } = http.address() as AddressInfo;
-		this.url = `http://127.0.0.1:${port}/`;
+		this.#token = token ?? randomBytes(24).toString("base64url");
+		this.url = `http://127.0.0.1:${port}/?token=${this.#token}`;
 		this.#hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`]);
 		this.#feed = feed;
 		this.#posts = new Map(Object.entries(posts));
@@ -120,7 +125,16 @@ export class ChatServer {
 		// Another name that resolves to this address is another site's (DNS rebinding).
 		if (!this.#hosts.has(host ?? ""))
 			return say(response, 421, "This page goes by another name.");
-		const path = URL.parse(request.url ?? "", "http://page")?.pathname ?? "";
+		const asked = URL.parse(request.url ?? "", "http://page");
+		const path = asked?.pathname ?? "";
+		const file = this.#files.get(path);
+		// Nothing in the page's files is about a conversation; all else is asked for with the token.
+		if (!file && !this.#isToken(asked?.searchParams.get("token") ?? ""))
+			return say(
+				response,
+				401,
+				"Open the whole address that the program printed, with its token.",
+			);
 		const post = this.#posts.get(path);
 		if (post) {
 			if (request.method !== "POST")
@@ -130,7 +144,6 @@ export class ChatServer {
 				return say(response, 403, "Only this page itself may post here.");
 			return this.#post(post, request, response);
 		}
-		const file = this.#files.get(path);
 		if (!file && path !== "/events")
 			return say(response, 404, "There is no such page.");
 		if (request.method !== "GET")
@@ -140,6 +153,11 @@ export class ChatServer {
 			response.end(file.body);
 		} else if (!this.#feed.join(response, lastEventId(request)))
 			say(response, 503, "Too many pages are open.");
+	}
+
+	#isToken(given: string): boolean {
+		const [own, other] = [Buffer.from(this.#token), Buffer.from(given)];
+		return own.length === other.length && timingSafeEqual(own, other);
 	}
 
 	async #post(

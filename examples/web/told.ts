@@ -6,8 +6,8 @@ import type { Conversation, Waiting } from "./conversation.ts";
 export interface HostTold {
 	readonly model: string;
 	readonly isSlow: boolean;
-	/** The address of the console, with its token; null: there is none. */
-	readonly console: string | null;
+	/** The address of the console, with its token. */
+	readonly console: string;
 }
 
 /** One event, as JSON in its data. */

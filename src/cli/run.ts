@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 	why: async () => (await import("./why.ts")).whyCommand,
 	sessions: async () => (await import("./sessions.ts")).sessionsCommand,
 	import: async () => (await import("./import.ts")).importCommand,
+	inspect: async () => (await import("./inspect.ts")).inspectCommand,
 	backup: async () => (await import("./backup.ts")).backupCommand,
 	simulate: async () => (await import("./simulate.ts")).simulateCommand,
 };

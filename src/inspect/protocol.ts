@@ -120,8 +120,7 @@ export interface SessionParts {
 export interface SeenTransition {
 	readonly from: string;
 	readonly to: string;
-	/** Type of the event that caused it. */
-	readonly event: string;
+	/** When it was seen. */
 	readonly at: number;
 }
 

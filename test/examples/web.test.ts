@@ -30,7 +30,7 @@ async function start(db = temporaryFile()) {
 	const [line] = (await once(lines, "line")) as [string];
 	const url = new URL(line.replace(/^Chat +/, ""));
 	const post = (path: string, body: object) =>
-		fetch(new URL(path, url), {
+		fetch(new URL(path + url.search, url), {
 			method: "POST",
 			headers: { "content-type": "application/json", origin: url.origin },
 			body: JSON.stringify(body),
@@ -48,7 +48,7 @@ interface Event {
 /** What the page would be told, from `lastEventId` on. */
 async function* events(url: URL, lastEventId = ""): AsyncGenerator<Event> {
 	const gone = new AbortController();
-	const { body } = await fetch(new URL("/events", url), {
+	const { body } = await fetch(new URL(`/events${url.search}`, url), {
 		headers: { "last-event-id": lastEventId },
 		signal: gone.signal,
 	});
@@ -75,7 +75,7 @@ test("a message is answered, piece by piece, and kept", async () => {
 		type: "host",
 		model: "a scripted model",
 		isSlow: false,
-		console: expect.toBeOneOf([null, expect.any(String)]),
+		console: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/\?token=.+/),
 	});
 	expect(await (await say("hello")).json()).toEqual({
 		disposition: "started",
@@ -133,8 +133,9 @@ describe("the door", () => {
 			path: string,
 			headers: Record<string, string>,
 			sent = "",
+			token = url.search,
 		) => {
-			const asked = request(url, { path, method, headers });
+			const asked = request(url, { path: path + token, method, headers });
 			asked.end(sent);
 			const [response] = await once(asked, "response");
 			await text(response);
@@ -143,6 +144,9 @@ describe("the door", () => {
 		const foreign = `rebound.example:${url.port}`;
 		const own = { ...json, origin };
 		const answers = {
+			"no token": await ask("POST", "/send", own, body, ""),
+			"no token to listen": await ask("GET", "/events", {}, "", ""),
+			"another token": await ask("POST", "/send", own, body, "?token=x"),
 			"another host": await ask("GET", "/", { host: foreign }),
 			"another host's post": await ask(
 				"POST",
@@ -166,6 +170,9 @@ describe("the door", () => {
 			"a get of a call": await ask("GET", "/send", {}),
 		};
 		expect(answers).toEqual({
+			"no token": 401,
+			"no token to listen": 401,
+			"another token": 401,
 			"another host": 421,
 			"another host's post": 421,
 			"another origin": 403,

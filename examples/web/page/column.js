@@ -47,13 +47,12 @@ export class Column {
 		this.#part(".stop").addEventListener("click", () => this.#command("/stop"));
 	}
 
-	/** Where the console shows this session; null: there is no console. */
+	/** The address of the console, which shows this session too; null: it is not known yet. */
 	set console(url) {
 		const link = this.#part(".look");
 		link.hidden = url === null;
 		link.ariaLabel = `${this.name} in the console`;
-		if (url === null) link.removeAttribute("href");
-		else link.href = `${url}#/session/${encodeURIComponent(this.key)}`;
+		link.href = `${url}#/session/${encodeURIComponent(this.key)}`;
 	}
 
 	/** All that there was when the page came. */

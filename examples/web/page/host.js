@@ -4,7 +4,7 @@
 export async function post(path, body) {
 	let response;
 	try {
-		response = await fetch(path, {
+		response = await fetch(path + location.search, {
 			method: "POST",
 			headers: { "content-type": "application/json" },
 			body: JSON.stringify(body),
@@ -21,7 +21,7 @@ export async function post(path, body) {
  * `away` is called with true when it breaks, and with false when it is there again.
  */
 export function listen(on, away) {
-	const stream = new EventSource("/events");
+	const stream = new EventSource(`/events${location.search}`);
 	stream.onopen = () => away(false);
 	stream.onerror = () => {
 		away(true);

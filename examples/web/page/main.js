@@ -78,8 +78,8 @@ listen(
 			byId("model").textContent = `answered by ${model}`;
 			byId("slow").checked = isSlow;
 			consoleUrl = url;
-			byId("console").hidden = url === null;
-			if (url !== null) byId("console").href = url;
+			byId("console").hidden = false;
+			byId("console").href = url;
 			for (const column of columns.values()) column.console = url;
 		},
 		conversation: (told) => columnOf(told.row.sessionKey).conversation(told),
@@ -94,7 +94,7 @@ listen(
 	},
 	(isAway) => {
 		byId("away").textContent = isAway
-			? "The host is away. What is shown is what was last heard; trying again…"
+			? "The host is away, or has another address now: open what it prints. What is shown is what was last heard."
 			: "";
 	},
 );

@@ -35,14 +35,11 @@ export function ChartView({
 	readonly transition: SeenTransition | null;
 }) {
 	const { width, height, boxes, arrows } = useMemo(() => draw(chart), [chart]);
-	const isLast = ({ from, to, labels }: ChartArrow) =>
-		transition !== null &&
-		to === transition.to &&
-		(from === transition.from ||
-			(from === null && !hasOwn(chart, transition))) &&
-		(transition.event === "" ||
-			from !== null ||
-			labels.some((label) => label.startsWith(transition.event)));
+	const last = useMemo(
+		() => (transition ? arrowsOf(chart, transition) : new Set<ChartArrow>()),
+		[chart, transition],
+	);
+	const isLast = (arrow: ChartArrow) => last.has(arrow);
 	// What is marked stands on top.
 	const ordered = [...arrows].sort(
 		(a, b) => Number(isLast(a.arrow)) - Number(isLast(b.arrow)),
@@ -100,8 +97,27 @@ export function ChartView({
 	);
 }
 
-function hasOwn(chart: Chart, { from, to }: SeenTransition): boolean {
-	return chart.arrows.some((arrow) => arrow.from === from && arrow.to === to);
+/** The arrow from one state to the other; through a state that is left at once, both; else that which leads there from every state. */
+function arrowsOf(
+	{ arrows }: Chart,
+	{ from, to }: SeenTransition,
+): ReadonlySet<ChartArrow> {
+	const direct = arrows.find((arrow) => arrow.from === from && arrow.to === to);
+	if (direct) return new Set([direct]);
+	const isAtOnce = ({ labels }: ChartArrow) =>
+		labels.some((label) => label.startsWith("["));
+	for (const first of arrows)
+		for (const second of arrows)
+			if (
+				first.from === from &&
+				first.to === second.from &&
+				second.to === to &&
+				isAtOnce(second)
+			)
+				return new Set([first, second]);
+	return new Set(
+		arrows.filter((arrow) => arrow.from === null && arrow.to === to),
+	);
 }
 
 function draw({ states, arrows }: Chart): Drawn {
