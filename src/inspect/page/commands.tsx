@@ -2,7 +2,7 @@
  * Owns the commands on one session: each is asked about first, and carries the expectation of what the page showed when its button was
  * pressed, so that a click on an old page answers "stale".
  */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { SessionRow } from "../../../machines/facts.ts";
 import type { Command } from "../protocol.ts";
 import type { Console } from "./console.ts";
@@ -95,7 +95,7 @@ function Question({
 	readonly answer: (isYes: boolean) => void;
 }) {
 	const dialog = useRef<HTMLDialogElement>(null);
-	useEffect(() => dialog.current?.showModal(), []);
+	useLayoutEffect(() => dialog.current?.showModal(), []);
 	return (
 		<dialog
 			ref={dialog}

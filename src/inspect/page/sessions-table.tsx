@@ -61,7 +61,7 @@ export function SessionsTable({ sessions }: { readonly sessions: Sessions }) {
 							aria-pressed={asked.status === status}
 							onClick={() => sessions.asked.set({ ...asked, status })}
 						>
-							{status === null ? "all" : status}
+							{`${status ?? "all"} `}
 							<b>{count(status === null ? found : counts[status])}</b>
 						</button>
 					))}
