@@ -1,5 +1,11 @@
 /** Owns what `turnkeeper/inspect` exports: looking at a runtime from a browser, on this machine alone unless told otherwise. */
 
+export {
+	type Console,
+	type ConsoleOptions,
+	type ConsoleRuntime,
+	createConsole,
+} from "./inspect/console.ts";
 export { withoutContents } from "./inspect/contents.ts";
 export {
 	createInspectorServer,
