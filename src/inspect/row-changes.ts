@@ -3,12 +3,15 @@
  * more work than there are sessions. Follows its source only while there is a page.
  */
 import type { WebSocket } from "ws";
-import type { ConsoleSource } from "./console-source.ts";
+import type { ChangedRow, ConsoleSource } from "./console-source.ts";
 import { LocalServer } from "./local-server.ts";
 import type { Line, Said } from "./protocol.ts";
+import { lineOf } from "./session-parts.ts";
 import { isBehind } from "./slow-page.ts";
 
 const everyMs = 100;
+/** Telling that takes long is followed by a pause that is so many times longer. */
+const pauseFactor = 20;
 const linesPerFrame = 1000;
 /** Of sessions that a slow page has not been told of. Beyond it, the page is let go: it can come back and ask for all. */
 const mostBehind = 200_000;
@@ -17,11 +20,12 @@ type Lines = Map<string, Line>;
 
 export class RowChanges {
 	readonly #source: ConsoleSource;
-	#changed: Lines = new Map();
+	#changed = new Map<string, ChangedRow>();
 	/** Each page, with what it has not been told of yet. */
 	readonly #pages = new Map<WebSocket, Lines>();
 	#stop: (() => void) | null = null;
 	#timer: NodeJS.Timeout | null = null;
+	#pauseMs = everyMs;
 
 	constructor(source: ConsoleSource) {
 		this.#source = source;
@@ -29,8 +33,8 @@ export class RowChanges {
 
 	join(page: WebSocket): void {
 		this.#pages.set(page, new Map());
-		this.#stop ??= this.#source.follow((line) => {
-			this.#changed.set(line.sessionKey, line);
+		this.#stop ??= this.#source.follow((row) => {
+			this.#changed.set(row.sessionKey, row);
 			this.#flushSoon();
 		});
 	}
@@ -48,8 +52,13 @@ export class RowChanges {
 	#flushSoon(): void {
 		this.#timer ??= setTimeout(() => {
 			this.#timer = null;
+			const began = performance.now();
 			this.#flush();
-		}, everyMs).unref();
+			this.#pauseMs = Math.max(
+				everyMs,
+				pauseFactor * (performance.now() - began),
+			);
+		}, this.#pauseMs).unref();
 	}
 
 	#flush(): void {
@@ -83,8 +92,11 @@ function catchUp(page: WebSocket, behind: Lines): void {
 	}
 }
 
-function framesOf(changed: Lines): Frame[] {
-	const lines = [...changed];
+function framesOf(changed: ReadonlyMap<string, ChangedRow>): Frame[] {
+	const lines = [...changed].map(([sessionKey, row]): [string, Line] => [
+		sessionKey,
+		row.status === "deleted" ? row : lineOf(row),
+	]);
 	const frames: Frame[] = [];
 	for (let at = 0; at < lines.length; at += linesPerFrame)
 		frames.push(new Frame(lines.slice(at, at + linesPerFrame)));

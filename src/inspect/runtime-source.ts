@@ -6,11 +6,10 @@ import type { Subscription } from "xstate";
 import type { SessionRow } from "../../machines/facts.ts";
 import { checkMethods } from "../arguments.ts";
 import type { Answer, EmbeddedRuntime, RuntimeEvent } from "../runtime.ts";
-import type { ConsoleSource } from "./console-source.ts";
+import type { ChangedRow, ConsoleSource } from "./console-source.ts";
 import type {
 	Command,
 	CommandAnswer,
-	Line,
 	RowsPage,
 	SessionParts,
 } from "./protocol.ts";
@@ -54,7 +53,7 @@ export class RuntimeSource implements ConsoleSource {
 	};
 	readonly #runtime: ConsoleRuntime;
 	readonly #transitions: SessionTransitions;
-	readonly #followers = new Set<(line: Line) => void>();
+	readonly #followers = new Set<(row: ChangedRow) => void>();
 	readonly #watchers = new Map<string, Set<() => void>>();
 	#feed: Subscription | null = null;
 
@@ -62,9 +61,7 @@ export class RuntimeSource implements ConsoleSource {
 	constructor(runtime: ConsoleRuntime) {
 		checkMethods(runtime, "runtime", calls);
 		this.#runtime = runtime;
-		this.#transitions = new SessionTransitions((observer) =>
-			runtime.inspect(observer),
-		);
+		this.#transitions = new SessionTransitions(runtime);
 	}
 
 	async rows(cursor: string | null): Promise<RowsPage> {
@@ -125,7 +122,7 @@ export class RuntimeSource implements ConsoleSource {
 		return answerOf(await this.#runtime[ask](sessionKey, { reason, expect }));
 	}
 
-	follow(changed: (line: Line) => void): () => void {
+	follow(changed: (row: ChangedRow) => void): () => void {
 		this.#followers.add(changed);
 		this.#listen();
 		return () => {
@@ -163,11 +160,11 @@ export class RuntimeSource implements ConsoleSource {
 	#hear(event: RuntimeEvent<unknown>): void {
 		switch (event.type) {
 			case "row":
-				this.#tell(event.row.sessionKey, lineOf(event.row));
+				this.#tell(event.row);
 				break;
 			case "deleted": {
 				const { sessionKey, version } = event;
-				this.#tell(sessionKey, { sessionKey, status: "deleted", version });
+				this.#tell({ sessionKey, status: "deleted", version });
 				break;
 			}
 			case "generation":
@@ -186,13 +183,14 @@ export class RuntimeSource implements ConsoleSource {
 		}
 	}
 
-	#tell(sessionKey: string, line: Line): void {
-		for (const follower of this.#followers) follower(line);
-		this.#wake(sessionKey);
+	#tell(row: ChangedRow): void {
+		for (const follower of this.#followers) follower(row);
+		this.#wake(row.sessionKey);
 	}
 
 	#wake(sessionKey: string): void {
-		for (const changed of this.#watchers.get(sessionKey) ?? []) changed();
+		const watchers = this.#watchers.get(sessionKey);
+		if (watchers) for (const changed of watchers) changed();
 	}
 }
 

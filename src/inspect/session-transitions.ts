@@ -3,10 +3,12 @@
  * event that left a session in the state and generation where it was is no transition here.
  */
 import type { InspectionEvent, Subscription } from "xstate";
+import type { EmbeddedRuntime } from "../runtime.ts";
 import type { SeenTransition } from "./protocol.ts";
 
 interface Seen {
 	watchers: number;
+	looking: Subscription | null;
 	state: string | null;
 	generation: number | null;
 	transition: SeenTransition | null;
@@ -19,16 +21,11 @@ interface SessionSnapshot {
 }
 
 export class SessionTransitions {
-	readonly #inspect: (
-		observer: (event: InspectionEvent) => void,
-	) => Subscription;
+	readonly #runtime: Pick<EmbeddedRuntime, "inspect">;
 	readonly #seen = new Map<string, Seen>();
-	#looking: Subscription | null = null;
 
-	constructor(
-		inspect: (observer: (event: InspectionEvent) => void) => Subscription,
-	) {
-		this.#inspect = inspect;
+	constructor(runtime: Pick<EmbeddedRuntime, "inspect">) {
+		this.#runtime = runtime;
 	}
 
 	of(sessionKey: string): SeenTransition | null {
@@ -36,47 +33,53 @@ export class SessionTransitions {
 	}
 
 	watch(sessionKey: string): void {
-		const seen = this.#seen.get(sessionKey);
-		if (seen) seen.watchers += 1;
-		else
-			this.#seen.set(sessionKey, {
-				watchers: 1,
-				state: null,
-				generation: null,
-				transition: null,
-			});
-		// Who begins to look is told where each session in memory stands.
-		if (!seen) {
-			this.#looking?.unsubscribe();
-			this.#looking = this.#inspect((event) => this.#see(event));
+		const known = this.#seen.get(sessionKey);
+		if (known) {
+			known.watchers += 1;
+			return;
 		}
+		const seen: Seen = {
+			watchers: 1,
+			looking: null,
+			state: null,
+			generation: null,
+			transition: null,
+		};
+		this.#seen.set(sessionKey, seen);
+		// It is told at once where the session stands, if that is in memory.
+		seen.looking = this.#runtime.inspect(
+			(event) => {
+				if (isOf(sessionKey, event)) see(seen, event);
+			},
+			{ sessionKey },
+		);
 	}
 
 	unwatch(sessionKey: string): void {
 		const seen = this.#seen.get(sessionKey);
 		if (!seen) return;
 		seen.watchers -= 1;
-		if (seen.watchers === 0) this.#seen.delete(sessionKey);
-		if (this.#seen.size > 0) return;
-		this.#looking?.unsubscribe();
-		this.#looking = null;
+		if (seen.watchers > 0) return;
+		seen.looking?.unsubscribe();
+		this.#seen.delete(sessionKey);
 	}
+}
 
-	#see(event: InspectionEvent): void {
-		if (event.type !== "@xstate.snapshot") return;
-		const { actorRef, rootId } = event;
-		// A run is a child of its session's actor, whatever it is called.
-		if (actorRef.sessionId !== rootId) return;
-		const seen = this.#seen.get((actorRef as { id?: string }).id ?? "");
-		if (!seen) return;
-		const { value, context } = event.snapshot as SessionSnapshot;
-		const to = String(value);
-		const generation = context?.facts?.generation ?? null;
-		const { state: from } = seen;
-		const hasMoved = from !== to || seen.generation !== generation;
-		seen.state = to;
-		seen.generation = generation;
-		if (from !== null && hasMoved && event.event.type !== "xstate.init")
-			seen.transition = { from, to, event: event.event.type, at: Date.now() };
-	}
+/** Of the session itself: its runs are children of its actor. */
+function isOf(sessionKey: string, { actorRef, rootId }: InspectionEvent) {
+	const { id } = actorRef as { readonly id?: string };
+	return actorRef.sessionId === rootId && id === sessionKey;
+}
+
+function see(seen: Seen, event: InspectionEvent): void {
+	if (event.type !== "@xstate.snapshot") return;
+	const { value, context } = event.snapshot as SessionSnapshot;
+	const to = String(value);
+	const generation = context?.facts?.generation ?? null;
+	const { state: from } = seen;
+	const hasMoved = from !== to || seen.generation !== generation;
+	seen.state = to;
+	seen.generation = generation;
+	if (from !== null && hasMoved && event.event.type !== "xstate.init")
+		seen.transition = { from, to, event: event.event.type, at: Date.now() };
 }

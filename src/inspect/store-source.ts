@@ -3,17 +3,16 @@
  * A session that was deleted is found by who asks for all again. Changes are found by their time, on the host's clock: where that is set
  * back, so is what was changed until it has caught up.
  */
-import { shownRow } from "../../machines/facts.ts";
+import { type SessionRow, shownRow } from "../../machines/facts.ts";
 import { stateOf } from "../../machines/session.ts";
 import { errorText } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { readList, readRefusals, readRuns, readTranscript } from "../reader.ts";
-import { factsOf, type StoreReader } from "../store.ts";
-import type { ConsoleSource } from "./console-source.ts";
+import { factsOf, type Page, type StoreReader } from "../store.ts";
+import type { ChangedRow, ConsoleSource } from "./console-source.ts";
 import { Poll } from "./poll.ts";
 import type {
 	CommandAnswer,
-	Line,
 	RowsPage,
 	SeenTransition,
 	SessionParts,
@@ -46,7 +45,7 @@ export class StoreSource implements ConsoleSource {
 	readonly description;
 	readonly #store: StoreReader;
 	readonly #logger: Logger;
-	readonly #followers = new Set<(line: Line) => void>();
+	readonly #followers = new Set<(row: ChangedRow) => void>();
 	readonly #watched = new Map<string, Watched>();
 	readonly #rowsPoll = new Poll(rowsEveryMs, () =>
 		this.#look(() => this.#lookAtRows()),
@@ -115,7 +114,7 @@ export class StoreSource implements ConsoleSource {
 		throw new Error(`nothing was done: ${this.description.readOnly}`);
 	}
 
-	follow(changed: (line: Line) => void): () => void {
+	follow(changed: (row: ChangedRow) => void): () => void {
 		this.#followers.add(changed);
 		this.#rowsPoll.set(true);
 		return () => {
@@ -158,28 +157,20 @@ export class StoreSource implements ConsoleSource {
 		const told = new Map<string, number>();
 		let cursor: string | null | undefined;
 		while (cursor !== null && this.#followers.size > 0) {
-			const page: RowsPage = await this.#changedRows(updatedSince, cursor);
-			for (const line of page.rows) {
-				this.#saw(line.updatedAt);
-				told.set(line.sessionKey, line.version);
-				if (this.#told.get(line.sessionKey) === line.version) continue;
-				for (const follower of this.#followers) follower(line);
+			const page: Page<SessionRow> = await readList(this.#store, {
+				limit: most.rows,
+				updatedSince,
+				cursor,
+			});
+			for (const row of page.items) {
+				this.#saw(row.updatedAt);
+				told.set(row.sessionKey, row.version);
+				if (this.#told.get(row.sessionKey) === row.version) continue;
+				for (const follower of this.#followers) follower(row);
 			}
 			cursor = page.cursor;
 		}
 		this.#told = told;
-	}
-
-	async #changedRows(
-		updatedSince: number,
-		cursor: string | undefined,
-	): Promise<RowsPage> {
-		const page = await readList<unknown>(this.#store, {
-			limit: most.rows,
-			updatedSince,
-			cursor,
-		});
-		return { rows: page.items.map(lineOf), cursor: page.cursor };
 	}
 
 	async #lookAtWatched(): Promise<void> {

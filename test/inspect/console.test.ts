@@ -567,7 +567,7 @@ describe("while no page is open", () => {
 		expect(now()).toEqual({ feeds: 1, inspectors: 0 });
 		for (const page of pages) await page.watch("k");
 		await pages[0]?.watch("l");
-		expect(now()).toEqual({ feeds: 1, inspectors: 1 });
+		expect(now()).toEqual({ feeds: 1, inspectors: 2 });
 		await pages[0]?.ask({ ask: "watch", sessionKey: null });
 		expect(now()).toEqual({ feeds: 1, inspectors: 1 });
 		pages[1]?.socket.terminate();
