@@ -13,29 +13,35 @@ const everyMs = 100;
 /** Telling that takes long is followed by a pause that is so many times longer. */
 const pauseFactor = 20;
 const linesPerFrame = 1000;
-/** Of sessions that a slow page has not been told of. Beyond it, the page is let go: it can come back and ask for all. */
-const mostBehind = 200_000;
+/** More wait for the next time: the host has other work. */
+const framesAtOnce = 4;
+/** Of sessions that a page has not been told of. Beyond it, the page is let go: it can come back and ask for all. */
+const mostUntold = 200_000;
 
 type Lines = Map<string, Line>;
 
 export class RowChanges {
-	readonly #source: ConsoleSource;
-	#changed = new Map<string, ChangedRow>();
+	readonly #source: Pick<ConsoleSource, "follow">;
+	readonly #mostBehind: number;
+	readonly #changed = new Map<string, ChangedRow>();
 	/** Each page, with what it has not been told of yet. */
 	readonly #pages = new Map<WebSocket, Lines>();
 	#stop: (() => void) | null = null;
 	#timer: NodeJS.Timeout | null = null;
 	#pauseMs = everyMs;
 
-	constructor(source: ConsoleSource) {
+	constructor(source: Pick<ConsoleSource, "follow">, mostBehind = mostUntold) {
 		this.#source = source;
+		this.#mostBehind = mostBehind;
 	}
 
 	join(page: WebSocket): void {
 		this.#pages.set(page, new Map());
 		this.#stop ??= this.#source.follow((row) => {
 			this.#changed.set(row.sessionKey, row);
-			this.#flushSoon();
+			if (this.#changed.size > this.#mostBehind)
+				for (const one of [...this.#pages.keys()]) this.#letGo(one);
+			else this.#flushSoon();
 		});
 	}
 
@@ -53,18 +59,19 @@ export class RowChanges {
 		this.#timer ??= setTimeout(() => {
 			this.#timer = null;
 			const began = performance.now();
-			this.#flush();
-			this.#pauseMs = Math.max(
-				everyMs,
-				pauseFactor * (performance.now() - began),
-			);
+			const isDone = this.#flush();
+			const took = performance.now() - began;
+			this.#pauseMs = Math.max(everyMs, pauseFactor * took);
+			if (!isDone) this.#flushSoon();
 		}, this.#pauseMs).unref();
 	}
 
-	#flush(): void {
-		const frames = framesOf(this.#changed);
-		this.#changed = new Map();
-		let isAnyBehind = false;
+	/** Whether all pages have been told of everything. */
+	#flush(): boolean {
+		const frames: Frame[] = [];
+		while (this.#changed.size > 0 && frames.length < framesAtOnce)
+			frames.push(new Frame(taken(this.#changed).map(changedLine)));
+		let isDone = this.#changed.size === 0;
 		for (const [page, behind] of this.#pages) {
 			for (const frame of frames)
 				if (behind.size === 0 && !isBehind(page))
@@ -72,35 +79,32 @@ export class RowChanges {
 				else
 					for (const [sessionKey, line] of frame.lines)
 						behind.set(sessionKey, line);
-			catchUp(page, behind);
-			if (behind.size > mostBehind) page.terminate();
-			else isAnyBehind ||= behind.size > 0;
+			while (behind.size > 0 && !isBehind(page))
+				LocalServer.send(page, new Frame(taken(behind)).text);
+			if (behind.size > this.#mostBehind) this.#letGo(page);
+			else if (behind.size > 0) isDone = false;
 		}
-		if (isAnyBehind) this.#flushSoon();
+		return isDone;
+	}
+
+	#letGo(page: WebSocket): void {
+		page.terminate();
+		this.leave(page);
 	}
 }
 
-/** As much of what a page was not told of as it takes. */
-function catchUp(page: WebSocket, behind: Lines): void {
-	while (behind.size > 0 && !isBehind(page)) {
-		const some: [string, Line][] = [];
-		for (const one of behind) {
-			behind.delete(one[0]);
-			if (some.push(one) === linesPerFrame) break;
-		}
-		LocalServer.send(page, new Frame(some).text);
+/** As many as a frame has, taken out of those that wait. */
+function taken<Item>(waiting: Map<string, Item>): [string, Item][] {
+	const some: [string, Item][] = [];
+	for (const one of waiting) {
+		waiting.delete(one[0]);
+		if (some.push(one) === linesPerFrame) break;
 	}
+	return some;
 }
 
-function framesOf(changed: ReadonlyMap<string, ChangedRow>): Frame[] {
-	const lines = [...changed].map(([sessionKey, row]): [string, Line] => [
-		sessionKey,
-		row.status === "deleted" ? row : lineOf(row),
-	]);
-	const frames: Frame[] = [];
-	for (let at = 0; at < lines.length; at += linesPerFrame)
-		frames.push(new Frame(lines.slice(at, at + linesPerFrame)));
-	return frames;
+function changedLine([sessionKey, row]: [string, ChangedRow]): [string, Line] {
+	return [sessionKey, row.status === "deleted" ? row : lineOf(row)];
 }
 
 /** Its text is made once for all pages, if there is one that takes it. */
