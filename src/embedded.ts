@@ -10,6 +10,7 @@ import {
 	checkMethods,
 	checkMs,
 	checkName,
+	checkOptionalName,
 	checkOptions,
 	checkSignal,
 	checkTicket,
@@ -346,11 +347,19 @@ class Embedded<Input, Output, Meta>
 
 	inspect(
 		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
+		options?: { sessionKey?: string },
 	) {
 		if (typeof observer !== "function")
 			checkMethods(observer, "observer", ["next"]);
+		const sessionKey = checkOptionalName(
+			checkOptions(options).sessionKey,
+			"sessionKey",
+		);
 		const { inspection, directory } = this.#engine;
-		return inspection.add(observer, directory.all());
+		if (sessionKey === undefined)
+			return inspection.add(observer, null, directory.all());
+		const session = directory.find(sessionKey);
+		return inspection.add(observer, sessionKey, session ? [session] : []);
 	}
 
 	stats(): RuntimeStats {

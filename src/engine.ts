@@ -122,7 +122,7 @@ export class Engine<Meta>
 		this.directory = new Directory(this, clock, options);
 		this.machine = liveMachine(
 			() => this.#gathering as Turn,
-			() => this.inspection.isWatched,
+			(sessionKey) => this.inspection.watches(sessionKey),
 			(deadline) => dueAt(clock, deadline),
 		);
 	}
@@ -326,8 +326,8 @@ export class Engine<Meta>
 
 	// ── what a session needs
 
-	get inspected(): boolean {
-		return this.inspection.isWatched;
+	inspects(sessionKey: string): boolean {
+		return this.inspection.watches(sessionKey);
 	}
 
 	expiry(facts: SessionFacts): SessionEvent | null {
@@ -374,7 +374,7 @@ export class Engine<Meta>
 
 	hydrated(session: LiveSession): void {
 		if (this.isServing) this.#settleOrphans(session);
-		if (this.inspected) this.inspection.announce(session);
+		if (this.inspects(session.key)) this.inspection.announce(session);
 	}
 
 	/** A committed run that nobody in this process drives: its admission held although its caller was told that it failed. */
@@ -477,7 +477,7 @@ export class Engine<Meta>
 		for (const turn of turns) {
 			// Decided before anybody looked: who looks now is shown what came of it.
 			if (
-				this.inspected &&
+				this.inspects(turn.session.key) &&
 				turn.inspection.length === 0 &&
 				turn.after !== turn.before
 			)
@@ -564,7 +564,8 @@ export class Engine<Meta>
 
 	#publish(turn: Turn): void {
 		const { before, after, session } = turn;
-		for (const event of turn.inspection) this.inspection.show(event);
+		for (const event of turn.inspection)
+			this.inspection.show(session.key, event);
 		for (const refusal of turn.refusals) {
 			const { reply } = turn;
 			const ticket = reply?.result === "verdict" ? reply.ticket : null;

@@ -3,6 +3,7 @@
 export {
 	type Console,
 	type ConsoleOptions,
+	type ConsoleRuntime,
 	createConsole,
 } from "./inspect/console.ts";
 export { withoutContents } from "./inspect/contents.ts";

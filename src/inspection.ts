@@ -1,4 +1,7 @@
-/** Owns those who look through `inspect`: they are told what was committed, and one that throws harms nobody but itself. */
+/**
+ * Owns those who look through `inspect`, at all sessions or at one: they are told what was committed, and one that throws harms nobody but
+ * itself. A session that nobody looks at pays nothing for those who look at others.
+ */
 import type { InspectionEvent, Observer, Subscription } from "xstate";
 import { sessionMachine, stateOf } from "../machines/session.ts";
 import { errorText } from "./errors.ts";
@@ -6,44 +9,61 @@ import type { Logger } from "./logger.ts";
 import type { LiveSession } from "./session.ts";
 import { showAll } from "./turn.ts";
 
-type Inspector = Observer<InspectionEvent>;
+interface Inspector extends Observer<InspectionEvent> {
+	/** Null: it looks at all. */
+	readonly sessionKey: string | null;
+}
 
 export class Inspection {
 	readonly #logger: Logger;
 	#inspectors = new Set<Inspector>();
+	/** The sessions that they look at; null is all. */
+	#watched = new Set<string | null>();
 
 	constructor(logger: Logger) {
 		this.#logger = logger;
 	}
 
-	/** Whether anybody looks. */
-	get isWatched(): boolean {
-		return this.#inspectors.size > 0;
+	/** Whether anybody looks at a session. */
+	watches(sessionKey: string): boolean {
+		const watched = this.#watched;
+		return watched.size > 0 && (watched.has(null) || watched.has(sessionKey));
 	}
 
-	/** Who starts to look is told of the actors that are there. */
+	/** Who starts to look, at one session or (null) at all, is told of the actors that are there. */
 	add(
-		observer: Inspector | ((event: InspectionEvent) => void),
+		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
+		sessionKey: string | null,
 		sessions: Iterable<LiveSession>,
 	): Subscription {
-		const own: Inspector =
-			typeof observer === "function"
-				? { next: observer }
-				: { next: (event) => observer.next?.(event) };
+		const own: Inspector = {
+			sessionKey,
+			next:
+				typeof observer === "function"
+					? observer
+					: (event) => observer.next?.(event),
+		};
 		this.#inspectors.add(own);
+		this.#count();
 		for (const session of sessions) this.announce(session, [own]);
-		return { unsubscribe: () => this.#inspectors.delete(own) };
+		return {
+			unsubscribe: () => {
+				this.#inspectors.delete(own);
+				this.#count();
+			},
+		};
 	}
 
 	/** The actors of a session, as they were last committed. */
 	announce(
-		{ actor, committed }: LiveSession,
+		{ key, actor, committed }: LiveSession,
 		to: Iterable<Inspector> = this.#inspectors,
 	): void {
 		if (!actor || !committed) return;
 		showAll(actor, committed);
 		const rootId = actor.sessionId;
-		const tell = (event: object) => this.show(event as InspectionEvent, to);
+		const tell = (event: object) =>
+			this.show(key, event as InspectionEvent, to);
 		tell({ type: "@xstate.actor", rootId, actorRef: actor });
 		tell({
 			type: "@xstate.snapshot",
@@ -60,10 +80,13 @@ export class Inspection {
 	}
 
 	show(
+		sessionKey: string,
 		event: InspectionEvent,
 		to: Iterable<Inspector> = this.#inspectors,
 	): void {
 		for (const inspector of [...to]) {
+			if (inspector.sessionKey !== null && inspector.sessionKey !== sessionKey)
+				continue;
 			try {
 				inspector.next?.(event);
 			} catch (error) {
@@ -73,5 +96,11 @@ export class Inspection {
 				);
 			}
 		}
+	}
+
+	#count(): void {
+		this.#watched = new Set(
+			[...this.#inspectors].map(({ sessionKey }) => sessionKey),
+		);
 	}
 }

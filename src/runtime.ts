@@ -340,9 +340,10 @@ export interface EmbeddedRuntime<
 	subscribe(listener: (event: RuntimeEvent<Meta>) => void): Subscription;
 	/** A live view of one row, an @xstate/store atom. Null until the row is read, and for a key that is unknown or deleted. */
 	atom(sessionKey: string): ReadonlyAtom<SessionRow<Meta> | null>;
-	/** Same value as XState's `inspect`; costs nothing while nobody looks. */
+	/** Same value as XState's `inspect`, for all sessions or for one; a session that nobody looks at pays nothing. */
 	inspect(
 		observer: Observer<InspectionEvent> | ((event: InspectionEvent) => void),
+		options?: { sessionKey?: string },
 	): Subscription;
 	/** Numbers of this moment; see `RuntimeStats`. */
 	stats(): RuntimeStats;

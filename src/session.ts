@@ -54,8 +54,8 @@ export interface Doubt {
 export interface SessionHost {
 	readonly store: OpenStore;
 	readonly machine: LiveMachine;
-	/** Whether anybody looks through `inspect`. */
-	readonly inspected: boolean;
+	/** Whether anybody looks at a session through `inspect`. */
+	inspects(sessionKey: string): boolean;
 	/** What ends the generation of a session that has expired, or null. */
 	expiry(facts: SessionFacts): SessionEvent | null;
 	/** Makes the turn the one that effects are gathered into, for as long as `act` runs. */
@@ -342,7 +342,7 @@ export class LiveSession {
 		const before = actor.getSnapshot().context.facts;
 		const turn = emptyTurn(this, operation, before);
 		if (event) {
-			const watch = this.#host.inspected
+			const watch = this.#host.inspects(this.key)
 				? actor.system.inspect((seen: InspectionEvent) => {
 						turn.inspection = [...turn.inspection, seen];
 					})

@@ -194,11 +194,11 @@ export function showAll(actor: AnyActorRef, facts: SessionFacts): void {
 /** The session machine with its effects gathered into the turn that `current` names. Run actors are kept up to date while somebody watches. */
 export function liveMachine(
 	current: () => Turn,
-	isWatched: () => boolean,
+	isWatched: (sessionKey: string) => boolean,
 	dueAt: (deadline: number) => number,
 ) {
 	const showIfWatched = (self: AnyActorRef, run: RunFacts) => {
-		if (isWatched()) show(self, run);
+		if (isWatched(run.sessionKey)) show(self, run);
 	};
 	return sessionMachine.provide({
 		actions: {

@@ -1,8 +1,7 @@
-/** Owns `turnkeeper inspect`: the console on a store file, beside the host that owns it. Reads, and takes no command. */
-import { basename } from "node:path";
-import { serveConsole } from "../inspect/console.ts";
+/** Owns `turnkeeper inspect`: the console of a store file, beside the host that owns it. Changes nothing in it. */
+import { type ServedConsole, serveConsole } from "../inspect/console-server.ts";
 import { StoreSource } from "../inspect/store-source.ts";
-import { consoleLogger } from "../logger.ts";
+import type { Logger } from "../logger.ts";
 import {
 	type Command,
 	CommandError,
@@ -11,23 +10,24 @@ import {
 	UsageError,
 } from "./command.ts";
 import { openReader } from "./files.ts";
-import { print, printJson } from "./output.ts";
+import { complain, print, printJson } from "./output.ts";
 
 const defaultPort = 8081;
+const defaultHost = "127.0.0.1";
 
-const help = `usage: turnkeeper inspect --db FILE [--port N] [--host HOST] [--json]
+const help = `usage: turnkeeper inspect [--port N] [--host HOST] --db FILE [--json]
 
-Serves the console on a store file, also while a host owns it: its sessions, and of each its statechart, its generations with their runs and
-late reports, its queue and its transcript. The page is on this machine alone, behind a token in the address that is printed. It only
-reads: commands are taken where the sessions run, by createConsole of turnkeeper/inspect. Ctrl-C ends it.
+Serves a page that shows the sessions of a store file as they change, also while a host owns it: all of them, and of one its chart, runs,
+archive, refusals, queue and transcript. Only reads; the console that a host opens itself (createConsole) also takes commands. The page shows
+what was said, so it is on this machine alone, behind a random token, unless --host says otherwise. Ctrl-C ends it.
 
-  --db FILE    the store file
-  --port N     the port; 0 for any that is free; ${defaultPort} unless told
-  --host HOST  the address to listen on; 127.0.0.1 unless told, which nobody else can reach
-  --json       one JSON object: {"url"}`;
+  --port N      ${defaultPort} unless told; 0: any that is free
+  --host HOST   the address to listen on; ${defaultHost} unless told
+  --db FILE     the store file
+  --json        one JSON object: {"url"}`;
 
 export const inspectCommand: Command = {
-	summary: "show a store file in the browser",
+	summary: "show the sessions of a store file in a browser, live",
 	help,
 	async run(args) {
 		const { values } = readArguments(
@@ -35,49 +35,64 @@ export const inspectCommand: Command = {
 			{
 				db: { type: "string" },
 				port: { type: "string" },
-				host: { type: "string", default: "127.0.0.1" },
+				host: { type: "string", default: defaultHost },
 				json: { type: "boolean", default: false },
 			},
 			[],
 		);
 		const file = needDb(values.db);
 		const port = portOf(values.port);
-		const { host } = values;
-		await using store = await openReader(file);
-		const source = new StoreSource(store, basename(file), consoleLogger);
-		const shown = await serveConsole(source, { port, host }).catch((error) => {
-			throw listenError(error, host, port);
-		});
-		if (values.json) printJson({ url: shown.url });
-		else print(`Open ${shown.url}\nIt only reads. Ctrl-C ends it.`);
-		await new Promise<void>((resolve) => {
-			process.once("SIGINT", () => resolve());
-			process.once("SIGTERM", () => resolve());
-		});
-		await shown.close();
+		if (values.host === "")
+			throw new UsageError("--host is empty; it must be an address");
+		const { url, close } = await serve(file, port, values.host);
+		const told = ended();
+		if (values.json) printJson({ url });
+		else print(`${url}\n${file} is only read; Ctrl-C ends this`);
+		await told;
+		await close();
 		return 0;
 	},
 };
 
+const logger: Logger = {
+	debug() {},
+	info() {},
+	warn: (_, message) => complain(message ?? ""),
+	error: (_, message) => complain(message ?? ""),
+};
+
+async function serve(
+	file: string,
+	port: number,
+	host: string,
+): Promise<ServedConsole> {
+	const source = new StoreSource(await openReader(file), file, logger);
+	try {
+		return await serveConsole(source, { port, host, logger });
+	} catch (error) {
+		await source.close();
+		throw (error as NodeJS.ErrnoException).code === "EADDRINUSE"
+			? new CommandError(
+					`port ${port} of ${host} is taken; --port 0 takes one that is free`,
+					{ cause: error },
+				)
+			: error;
+	}
+}
+
+/** Resolves when somebody wants it to end. */
+function ended(): Promise<void> {
+	return new Promise((resolve) => {
+		for (const signal of ["SIGINT", "SIGTERM"] as const)
+			process.once(signal, () => resolve());
+	});
+}
+
 function portOf(value: string | undefined): number {
 	if (value === undefined) return defaultPort;
-	if (/^\d{1,5}$/.test(value) && Number(value) <= 65_535) return Number(value);
+	const port = Number(value);
+	if (/^\d+$/.test(value) && port <= 65_535) return port;
 	throw new UsageError(
 		`--port is ${JSON.stringify(value)}; it must be a whole number, 0 to 65535`,
 	);
-}
-
-function listenError(error: unknown, host: string, port: number): unknown {
-	const { code } = error as NodeJS.ErrnoException;
-	if (code === "EADDRINUSE")
-		return new CommandError(
-			`port ${port} is taken; name another with --port, or 0 for any that is free`,
-			{ cause: error },
-		);
-	if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EACCES")
-		return new CommandError(
-			`cannot listen on ${host}, port ${port}: ${(error as Error).message}`,
-			{ cause: error },
-		);
-	return error;
 }

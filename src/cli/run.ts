@@ -9,6 +9,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 	replay: async () => (await import("./replay.ts")).replayCommand,
 	why: async () => (await import("./why.ts")).whyCommand,
 	sessions: async () => (await import("./sessions.ts")).sessionsCommand,
+	inspect: async () => (await import("./inspect.ts")).inspectCommand,
 	import: async () => (await import("./import.ts")).importCommand,
 	inspect: async () => (await import("./inspect.ts")).inspectCommand,
 	backup: async () => (await import("./backup.ts")).backupCommand,

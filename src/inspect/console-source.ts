@@ -1,19 +1,31 @@
-/** Owns the contract between the console and what it looks at: a runtime in this process, or the file of another. */
+/** Owns what the console asks of whatever it shows, a runtime of this process or a store's file: the contract alone, nothing runs here. */
+import type { SessionRow } from "../../machines/facts.ts";
 import type {
 	Command,
 	CommandAnswer,
 	HostDescription,
 	Line,
+	RowsPage,
+	SessionParts,
 } from "./protocol.ts";
-import type { SessionReads } from "./session-parts.ts";
+
+/** A session that changed, or that is there no longer. */
+export type ChangedRow =
+	| SessionRow<unknown>
+	| Extract<Line, { status: "deleted" }>;
 
 export interface ConsoleSource {
-	readonly host: HostDescription;
-	readonly reads: SessionReads;
-	/** Tells of sessions that changed, until the answer is called. */
-	follow(tell: (lines: readonly Line[]) => void): () => void;
-	/** Tells that something of this session changed, until the answer is called. */
-	watch(sessionKey: string, tell: () => void): () => void;
-	/** Carried out only where the expectation in it holds. Rejects where no command is taken. */
-	command(command: Command): Promise<CommandAnswer>;
+	readonly description: Omit<HostDescription, "chart">;
+	/** A page of 1000, by key. */
+	rows(cursor: string | null): Promise<RowsPage>;
+	/** What there is to see of one session. Its transition is known only while somebody watches it. */
+	parts(sessionKey: string): Promise<SessionParts>;
+	/** Rejects where commands are not taken. */
+	carryOut(command: Command): Promise<CommandAnswer>;
+	/** Tells of sessions that changed, until what it gives back is called. */
+	follow(changed: (row: ChangedRow) => void): () => void;
+	/** Tells that there may be something new to see of one session, until what it gives back is called. */
+	watch(sessionKey: string, changed: () => void): () => void;
+	/** Releases what it holds. Who follows and watches has stopped before. */
+	close(): Promise<void>;
 }

@@ -1,11 +1,10 @@
-/** Owns the console: its page, served to this machine alone, and what is behind it. Costs nothing while no page is open. */
+/** Owns the console as hosts open it: a page of this machine that shows a runtime's sessions as they are, and takes a few commands. */
 import { checkOptions } from "../arguments.ts";
 import { consoleLogger, guarded, type Logger } from "../logger.ts";
-import { ConsoleClient } from "./console-client.ts";
-import { consoleFiles } from "./console-page.ts";
-import type { ConsoleSource } from "./console-source.ts";
-import { LocalServer } from "./local-server.ts";
-import { RuntimeSource, type ShownRuntime } from "./runtime-source.ts";
+import { serveConsole } from "./console-server.ts";
+import { type ConsoleRuntime, RuntimeSource } from "./runtime-source.ts";
+
+export type { ConsoleRuntime } from "./runtime-source.ts";
 
 export interface ConsoleOptions {
 	/** 0: any that is free. Default 8081. */
@@ -16,43 +15,34 @@ export interface ConsoleOptions {
 }
 
 export interface Console {
-	/** To open in a browser; with the token that lets in. `#/session/` and an encoded session key behind it leads to that session. */
+	/** To open in a browser; with the token that lets in. */
 	readonly url: string;
+	/** Ends its pages' connections. The runtime goes on. Idempotent. */
 	close(): Promise<void>;
 }
 
 /**
- * Shows the sessions of a runtime in a browser, with all that they hold: inputs, transcripts, errors. The page works offline, is on this
- * machine alone, behind a random token, and takes commands (reset, abort, delete, remove from the queue).
+ * A page that shows the sessions of a runtime, live: all of them in a table, and of one its chart, runs, archive, refusals, queue and
+ * transcript. From it a session can be reset, aborted and deleted, and a waiting message removed. It shows what was said, so it is on this
+ * machine alone, behind a random token. Costs nothing while no page is open. May be opened before the runtime starts.
  *
  * @example
- * const console = await createConsole(runtime);
- * logger.info({}, `the console is at ${console.url}`);
- * @throws INVALID_ARGUMENT; what the system says where the port is taken (EADDRINUSE)
+ * const { url } = await createConsole(runtime);
+ * console.log(url); // open it in a browser
+ * @throws INVALID_ARGUMENT; what the system says where the port is taken (EADDRINUSE); an Error where a checkout has not been built
  */
 export async function createConsole(
-	runtime: ShownRuntime,
-	given?: ConsoleOptions,
-): Promise<Console> {
-	return serveConsole(new RuntimeSource(runtime), given);
-}
-
-/** The console of whatever can be looked at. */
-export async function serveConsole(
-	source: ConsoleSource,
-	given?: ConsoleOptions,
+	runtime: ConsoleRuntime,
+	options?: ConsoleOptions,
 ): Promise<Console> {
 	const {
 		port = 8081,
 		host = "127.0.0.1",
 		logger = consoleLogger,
-	} = checkOptions(given);
-	const server = await LocalServer.listen(
-		{
-			files: await consoleFiles(),
-			connected: (socket) => new ConsoleClient(socket, source),
-		},
-		{ port, host, logger: guarded(logger) },
-	);
-	return { url: server.url, close: () => server.close() };
+	} = checkOptions(options);
+	return serveConsole(new RuntimeSource(runtime), {
+		port,
+		host,
+		logger: guarded(logger),
+	});
 }

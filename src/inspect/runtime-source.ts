@@ -1,83 +1,200 @@
-/** Owns how the console looks at a runtime of this process: by its feed, which it follows only while somebody looks on. */
-import { sessionChart } from "../../machines/chart.ts";
+/**
+ * Owns what the console sees of a runtime in this process, and what it may do there, by the calls that every host has. Follows the feed
+ * only while somebody looks.
+ */
+import type { Subscription } from "xstate";
+import type { SessionRow } from "../../machines/facts.ts";
+import { checkMethods } from "../arguments.ts";
 import type { Answer, EmbeddedRuntime, RuntimeEvent } from "../runtime.ts";
-import type { ConsoleSource } from "./console-source.ts";
-import type { Command, CommandAnswer, HostDescription } from "./protocol.ts";
-import { lineOf, type SessionReads } from "./session-parts.ts";
+import type { ChangedRow, ConsoleSource } from "./console-source.ts";
+import type {
+	Command,
+	CommandAnswer,
+	RowsPage,
+	SessionParts,
+} from "./protocol.ts";
+import {
+	lineOf,
+	most,
+	newestOf,
+	shownEntry,
+	shownQueue,
+} from "./session-parts.ts";
+import { SessionTransitions } from "./session-transitions.ts";
 
-type Runtime = EmbeddedRuntime<unknown, unknown, unknown>;
+const calls = [
+	"subscribe",
+	"inspect",
+	"get",
+	"list",
+	"archive",
+	"runs",
+	"transcript",
+	"refusals",
+	"reset",
+	"abort",
+	"delete",
+] as const;
 
-/** What the console needs of a runtime; whatever its inputs and fields are, it has that. */
-export type ShownRuntime = SessionReads &
-	Pick<Runtime, "subscribe" | "reset" | "abort" | "delete"> & {
-		readonly queue: Pick<Runtime["queue"], "list" | "remove">;
-	};
+/** What the console needs of a runtime: every `EmbeddedRuntime` has it, whatever its inputs, outputs and host fields are. */
+export type ConsoleRuntime = Pick<
+	EmbeddedRuntime<unknown, unknown, unknown>,
+	(typeof calls)[number] | "queue"
+>;
 
-/** As the archive will tell of a generation that was ended here. */
+/** In the archive, why a generation ended or a run was stopped. */
 const reason = "console";
 
 export class RuntimeSource implements ConsoleSource {
-	readonly reads: ShownRuntime;
-	readonly host: HostDescription = {
-		name: `process ${process.pid}`,
+	readonly description = {
+		name: `the runtime of process ${process.pid}`,
 		readOnly: null,
 		tellsAll: true,
-		chart: sessionChart(),
 	};
+	readonly #runtime: ConsoleRuntime;
+	readonly #transitions: SessionTransitions;
+	readonly #followers = new Set<(row: ChangedRow) => void>();
+	readonly #watchers = new Map<string, Set<() => void>>();
+	#feed: Subscription | null = null;
 
-	constructor(runtime: ShownRuntime) {
-		this.reads = runtime;
+	/** INVALID_ARGUMENT for what is no runtime. */
+	constructor(runtime: ConsoleRuntime) {
+		checkMethods(runtime, "runtime", calls);
+		this.#runtime = runtime;
+		this.#transitions = new SessionTransitions(runtime);
 	}
 
-	follow(tell: Parameters<ConsoleSource["follow"]>[0]): () => void {
-		const subscription = this.reads.subscribe((event) => {
-			if (event.type === "row") tell([lineOf(event.row)]);
-			if (event.type === "deleted")
-				tell([
-					{
-						sessionKey: event.sessionKey,
-						status: "deleted",
-						version: event.version,
-					},
-				]);
+	async rows(cursor: string | null): Promise<RowsPage> {
+		const page = await this.#runtime.list({
+			limit: most.rows,
+			cursor: cursor ?? undefined,
 		});
-		return () => subscription.unsubscribe();
+		return { rows: page.items.map(lineOf), cursor: page.cursor };
 	}
 
-	watch(sessionKey: string, tell: () => void): () => void {
-		const subscription = this.reads.subscribe((event) => {
-			const key = keyOf(event);
-			if (key === sessionKey || key === null) tell();
-		});
-		return () => subscription.unsubscribe();
+	async parts(sessionKey: string): Promise<SessionParts> {
+		const runtime = this.#runtime;
+		const row = await runtime.get(sessionKey);
+		const runs = await runtime.runs(sessionKey, { limit: most.runs });
+		const isStopped = runs.items.some(
+			({ runId, outcome, stoppedBy }) =>
+				runId === row?.activeRun?.runId &&
+				outcome === null &&
+				stoppedBy !== null,
+		);
+		return {
+			row: row as SessionRow | null,
+			// As the chart's `stateOf` says it of the facts.
+			state:
+				row === null
+					? null
+					: row.status === "running" && isStopped
+						? "aborting"
+						: row.status,
+			transition: this.#transitions.of(sessionKey),
+			generations: newestOf(
+				await runtime.archive(sessionKey, { limit: most.generations }),
+				({ runs: _runs, ...ended }) => ({
+					...ended,
+					row: ended.row as SessionRow,
+				}),
+			),
+			runs: newestOf(runs, (run) => run),
+			refusals: newestOf(
+				await runtime.refusals({ sessionKey, limit: most.refusals }),
+				(refusal) => refusal,
+			),
+			queue: shownQueue(await runtime.queue.list(sessionKey)),
+			transcript: newestOf(
+				await runtime.transcript(sessionKey, { limit: most.transcript }),
+				shownEntry,
+			),
+		};
 	}
 
-	async command(command: Command): Promise<CommandAnswer> {
-		const { sessionKey } = command;
-		switch (command.ask) {
-			case "reset": {
-				const { expect } = command;
-				return answered(await this.reads.reset(sessionKey, { reason, expect }));
-			}
-			case "abort": {
-				const { expect } = command;
-				return answered(await this.reads.abort(sessionKey, { reason, expect }));
-			}
-			case "delete": {
-				const { expect } = command;
-				return answered(
-					await this.reads.delete(sessionKey, { reason, expect }),
-				);
-			}
-			case "remove":
-				return answered(
-					await this.reads.queue.remove(sessionKey, command.messageId),
-				);
+	async carryOut(command: Command): Promise<CommandAnswer> {
+		const { ask, sessionKey } = command;
+		if (ask === "remove")
+			return answerOf(
+				await this.#runtime.queue.remove(sessionKey, command.messageId),
+			);
+		const { expect } = command;
+		return answerOf(await this.#runtime[ask](sessionKey, { reason, expect }));
+	}
+
+	follow(changed: (row: ChangedRow) => void): () => void {
+		this.#followers.add(changed);
+		this.#listen();
+		return () => {
+			this.#followers.delete(changed);
+			this.#listen();
+		};
+	}
+
+	watch(sessionKey: string, changed: () => void): () => void {
+		const own = () => changed();
+		const watchers = this.#watchers.get(sessionKey) ?? new Set();
+		this.#watchers.set(sessionKey, watchers.add(own));
+		this.#listen();
+		this.#transitions.watch(sessionKey);
+		return () => {
+			if (!watchers.delete(own)) return;
+			if (watchers.size === 0) this.#watchers.delete(sessionKey);
+			this.#transitions.unwatch(sessionKey);
+			this.#listen();
+		};
+	}
+
+	async close(): Promise<void> {}
+
+	#listen(): void {
+		const isAsked = this.#followers.size > 0 || this.#watchers.size > 0;
+		if (isAsked)
+			this.#feed ??= this.#runtime.subscribe((event) => this.#hear(event));
+		else {
+			this.#feed?.unsubscribe();
+			this.#feed = null;
 		}
+	}
+
+	#hear(event: RuntimeEvent<unknown>): void {
+		switch (event.type) {
+			case "row":
+				this.#tell(event.row);
+				break;
+			case "deleted": {
+				const { sessionKey, version } = event;
+				this.#tell({ sessionKey, status: "deleted", version });
+				break;
+			}
+			case "generation":
+				this.#wake(event.ended.sessionKey);
+				break;
+			case "run":
+				this.#wake(event.run.sessionKey);
+				break;
+			case "message":
+				this.#wake(event.sessionKey);
+				break;
+			case "refusal":
+				// Under which key it was filed is not said: any that is watched may have it.
+				for (const sessionKey of this.#watchers.keys()) this.#wake(sessionKey);
+				break;
+		}
+	}
+
+	#tell(row: ChangedRow): void {
+		for (const follower of this.#followers) follower(row);
+		this.#wake(row.sessionKey);
+	}
+
+	#wake(sessionKey: string): void {
+		const watchers = this.#watchers.get(sessionKey);
+		if (watchers) for (const changed of watchers) changed();
 	}
 }
 
-function answered(answer: Answer<unknown, unknown>): CommandAnswer {
+function answerOf(answer: Answer<unknown, unknown>): CommandAnswer {
 	switch (answer.result) {
 		case "done":
 			return { result: "done", generation: answer.row.generation };
@@ -85,23 +202,5 @@ function answered(answer: Answer<unknown, unknown>): CommandAnswer {
 			return { result: "stale", mismatch: answer.mismatch };
 		case "nothing":
 			return { result: "nothing" };
-	}
-}
-
-/** Null: it may be about any. */
-function keyOf(event: RuntimeEvent<unknown>): string | null {
-	switch (event.type) {
-		case "row":
-			return event.row.sessionKey;
-		case "generation":
-			return event.ended.sessionKey;
-		case "run":
-			return event.run.sessionKey;
-		case "refusal":
-			return event.refusal.report.sessionKey ?? null;
-		case "trouble":
-			return null;
-		default:
-			return event.sessionKey;
 	}
 }

@@ -1,128 +1,120 @@
 /**
- * Owns what one page is told of the session that it watches: all parts at first, then each that differs from what it was told last. Reads
- * at most so often, however much happens, and not at all for a page that does not keep up.
+ * Owns what one page is told of the session that it watches: all parts once, and then those that differ from what it was told last. Reads
+ * again only after something changed, one reading at a time, and never so often that reading is what the process does.
  */
+import type { WebSocket } from "ws";
+import { errorText } from "../errors.ts";
 import type { ConsoleSource } from "./console-source.ts";
-import type { Line, SeenTransition, SessionParts } from "./protocol.ts";
-import { readParts } from "./session-parts.ts";
+import { LocalServer } from "./local-server.ts";
+import type { SessionParts } from "./protocol.ts";
+import { isBehind } from "./slow-page.ts";
 
-const readEveryMs = 200;
-
-export interface Watcher {
-	isBehind(): boolean;
-	tell(parts: Partial<SessionParts>): void;
-}
+const everyMs = 200;
+/** A reading that takes long is followed by a pause that is so many times longer. */
+const pauseFactor = 20;
 
 export class SessionWatch {
 	readonly #source: ConsoleSource;
 	readonly #sessionKey: string;
-	readonly #watcher: Watcher;
-	/** What each part was when it was told, as JSON. */
+	readonly #page: WebSocket;
+	readonly #failed: (message: string) => void;
+	/** JSON of each part, as the page has it. */
 	readonly #told = new Map<string, string>();
-	#unwatch: () => void = () => {};
+	#stop: (() => void) | null = null;
 	#timer: NodeJS.Timeout | null = null;
 	#isReading = false;
-	/** Something changed since the last read began. */
-	#isOld = false;
-	#isOver = false;
-	/** The chart's state as it was last seen; undefined: it was not yet. */
-	#state: string | null | undefined;
-	#version = 0;
-	#runId: string | null = null;
-	#transition: SeenTransition | null = null;
+	#hasChanged = false;
+	#notBefore = 0;
+	#lastFailure: string | null = null;
 
-	constructor(source: ConsoleSource, sessionKey: string, watcher: Watcher) {
+	/** `failed` is told when a later reading cannot be made; once, until one can. */
+	constructor(
+		source: ConsoleSource,
+		sessionKey: string,
+		page: WebSocket,
+		failed: (message: string) => void,
+	) {
 		this.#source = source;
 		this.#sessionKey = sessionKey;
-		this.#watcher = watcher;
+		this.#page = page;
+		this.#failed = failed;
 	}
 
-	/** Tells all parts, and from then on what changes. Rejects if the session cannot be read. */
+	/** Resolves when all parts have been said; rejects where they cannot be read, and goes on watching. */
 	async begin(): Promise<void> {
-		const unfollow = this.#source.follow((lines) => {
-			// Each version comes by, where every change is told: nothing is passed over between two reads.
-			for (const line of lines)
-				if (line.sessionKey === this.#sessionKey) this.#pass(line);
+		this.#stop = this.#source.watch(this.#sessionKey, () => {
+			this.#hasChanged = true;
+			this.#readSoon();
 		});
-		const unwatch = this.#source.watch(this.#sessionKey, () => this.#change());
-		this.#unwatch = () => {
-			unfollow();
-			unwatch();
-		};
 		await this.#read();
 	}
 
-	stop(): void {
-		this.#isOver = true;
-		this.#unwatch();
+	/** Nothing is said after it. */
+	end(): void {
+		this.#stop?.();
+		this.#stop = null;
 		if (this.#timer) clearTimeout(this.#timer);
-	}
-
-	#change(): void {
-		this.#isOld = true;
-		if (this.#isOver || this.#isReading || this.#timer) return;
-		this.#timer = setTimeout(() => this.#look(), readEveryMs).unref();
-	}
-
-	#look(): void {
 		this.#timer = null;
-		if (this.#watcher.isBehind()) {
-			this.#change();
+		this.#told.clear();
+	}
+
+	#readSoon(): void {
+		if (!this.#stop || !this.#hasChanged || this.#isReading) return;
+		this.#timer ??= setTimeout(
+			() => {
+				this.#timer = null;
+				void this.#readAgain();
+			},
+			Math.max(0, this.#notBefore - performance.now()),
+		).unref();
+	}
+
+	async #readAgain(): Promise<void> {
+		if (isBehind(this.#page)) {
+			this.#notBefore = performance.now() + everyMs;
+			this.#readSoon();
 			return;
 		}
-		// It could be read when the watch began: the next change may find it readable again.
-		this.#read().catch(() => {});
+		try {
+			await this.#read();
+		} catch (error) {
+			const failure = errorText(error);
+			if (failure !== this.#lastFailure) this.#failed(failure);
+			this.#lastFailure = failure;
+		}
 	}
 
 	async #read(): Promise<void> {
 		this.#isReading = true;
-		this.#isOld = false;
+		this.#hasChanged = false;
+		const began = performance.now();
 		try {
-			const parts = await readParts(this.#source.reads, this.#sessionKey);
-			if (this.#isOver) return;
-			this.#see(parts.state, parts.row?.version ?? this.#version);
-			this.#runId = parts.row?.activeRun?.runId ?? null;
-			this.#tell({ ...parts, transition: this.#transition });
+			const parts = await this.#source.parts(this.#sessionKey);
+			if (!this.#stop) return;
+			this.#say(parts);
+			this.#lastFailure = null;
+		} catch (error) {
+			if (this.#stop) throw error;
 		} finally {
 			this.#isReading = false;
+			const now = performance.now();
+			this.#notBefore = now + Math.max(everyMs, pauseFactor * (now - began));
+			this.#readSoon();
 		}
-		if (this.#isOld) this.#change();
 	}
 
-	#tell(parts: SessionParts): void {
-		const changed: [string, unknown][] = [];
+	#say(parts: SessionParts): void {
+		const differing: string[] = [];
 		for (const [name, part] of Object.entries(parts)) {
-			const text = JSON.stringify(part);
-			if (this.#told.get(name) === text) continue;
-			this.#told.set(name, text);
-			changed.push([name, part]);
+			const json = JSON.stringify(part);
+			if (this.#told.get(name) === json) continue;
+			this.#told.set(name, json);
+			differing.push(`${JSON.stringify(name)}:${json}`);
 		}
-		if (changed.length > 0) this.#watcher.tell(Object.fromEntries(changed));
-	}
-
-	#pass(line: Line): void {
-		if (line.status === "deleted") {
-			this.#see(null, line.version);
-			return;
-		}
-		const { status, runId, version } = line;
-		// A row says running of a run that was told to stop, too.
-		const goesOn =
-			status === "running" &&
-			this.#state === "aborting" &&
-			runId === this.#runId;
-		this.#see(goesOn ? "aborting" : status, version);
-		this.#runId = runId;
-	}
-
-	#see(state: string | null, version: number): void {
-		// A read may have begun before.
-		if (version < this.#version) return;
-		this.#version = version;
-		const before = this.#state;
-		if (state === before) return;
-		this.#state = state;
-		if (before === undefined || before === null || state === null) return;
-		this.#transition = { from: before, to: state, at: Date.now() };
+		if (differing.length === 0) return;
+		LocalServer.send(
+			this.#page,
+			`{"say":"session","sessionKey":${JSON.stringify(this.#sessionKey)},"parts":{${differing.join()}}}`,
+		);
 	}
 }

@@ -7,7 +7,15 @@ import manifest from "../../package.json" with { type: "json" };
 import { temporaryFile } from "../support/stores.ts";
 import { failure, start, turnkeeper, turnkeeperHere } from "./turnkeeper.ts";
 
-const commands = ["replay", "why", "sessions", "import", "backup", "simulate"];
+const commands = [
+	"replay",
+	"why",
+	"sessions",
+	"inspect",
+	"import",
+	"backup",
+	"simulate",
+];
 
 /** A module that Node loads before the program. */
 function preload(source: string): readonly string[] {
@@ -43,7 +51,7 @@ describe("turnkeeper", () => {
 	});
 
 	test("a call that cannot be is one line and exit code 2", async () => {
-		const known = "replay, why, sessions, import, backup, simulate";
+		const known = "replay, why, sessions, inspect, import, backup, simulate";
 		expect(await turnkeeper([])).toEqual(
 			failure(
 				2,
@@ -84,6 +92,8 @@ describe("turnkeeper", () => {
 			["sessions", "list", "--db", "x", "--status", "idle,busy"],
 			/^--status is "busy"; it must be one of idle, running, /,
 		],
+		[["inspect"], "--db FILE is missing; see turnkeeper inspect --help"],
+		[["inspect", "k", "--db", "x"], /^"k" is one argument too many/],
 		[["import", "--db", "x"], /^FILE is missing; see /],
 		[["import", "x"], /^--db FILE is missing; see /],
 		[["backup", "x"], /^--db FILE is missing; see /],
@@ -101,6 +111,7 @@ describe("turnkeeper", () => {
 		[["sessions", "list", "--db", "none.db"], /there is no such file$/],
 		[["sessions", "show", "k", "--db", "none.db"], /there is no such file$/],
 		[["sessions", "archive", "k", "--db", "none.db"], /no such file$/],
+		[["inspect", "--db", "none.db"], "none.db: there is no such file"],
 		[["backup", "copy.db", "--db", "none.db"], /there is no such file$/],
 		[["import", "none.jsonl", "--db", "new.db"], /there is no such file$/],
 		[["simulate", "--with", "none.ts"], "there is no module none.ts"],

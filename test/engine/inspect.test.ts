@@ -153,6 +153,53 @@ for (const [kind, makeStore] of storeKinds)
 			expect(events).toHaveLength(count);
 		});
 
+		test("one that looks at one session is told of that alone, and who looks at all of all", async () => {
+			const { runtime } = await start();
+			await runtime.reset("k");
+			const one: InspectionEvent[] = [];
+			const all: InspectionEvent[] = [];
+			const looking = runtime.inspect((event) => one.push(event), {
+				sessionKey: "k",
+			});
+			expect(actorsIn(one)).toEqual(isReplayed ? [] : ["k"]);
+			await runtime.reset("other");
+			const everybody = runtime.inspect((event) => all.push(event), {});
+			await runtime.send("other", 1);
+			await runtime.send("k", 1);
+			everybody.unsubscribe();
+			await runtime.patch("k", { a: 1 });
+			expect(new Set(actorsIn(one))).toEqual(new Set(["k", "generation 1"]));
+			expect(steps(one)).toEqual(
+				expect.arrayContaining(['message → "running"', 'patch → "running"']),
+			);
+			expect(actorsIn(all)).toEqual(expect.arrayContaining(["k", "other"]));
+			expect(steps(all)).not.toContain('patch → "running"');
+			looking.unsubscribe();
+			const count = one.length;
+			await runtime.patch("k", { a: 2 });
+			expect(one).toHaveLength(count);
+		});
+
+		test("is told of a session that is first used after it began to look", async () => {
+			const { runtime } = await start();
+			const events: InspectionEvent[] = [];
+			runtime.inspect((event) => events.push(event), { sessionKey: "k" });
+			await runtime.reset("other");
+			expect(events).toEqual([]);
+			await runtime.send("k", 1);
+			expect(steps(events)).toEqual(
+				expect.arrayContaining(['xstate.init → "idle"', 'message → "running"']),
+			);
+		});
+
+		test("takes no session key that cannot be", async () => {
+			const { runtime } = await start();
+			for (const options of [{ sessionKey: "" }, { sessionKey: 5 }, 7, null])
+				expect(() => runtime.inspect(() => {}, wrong(options))).toThrow(
+					expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+				);
+		});
+
 		test("takes nothing but a function or an observer", async () => {
 			const { runtime } = await start();
 			for (const observer of [undefined, null, 5, "next", {}])

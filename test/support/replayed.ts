@@ -20,7 +20,7 @@ const known = new WeakMap<LiveSession, SessionFacts>();
 const differences: { read: SessionFacts; committed: SessionFacts }[] = [];
 
 Engine.prototype.made = function (turn: Turn) {
-	if (!this.inspected && turn.after.queue.length <= longest) {
+	if (!this.inspects(turn.session.key) && turn.after.queue.length <= longest) {
 		if (turn.after !== turn.before) turn.after = throughJson(turn.after);
 		turn.session.renew(turn.after);
 		replayed.turns += 1;
@@ -30,8 +30,8 @@ Engine.prototype.made = function (turn: Turn) {
 
 Engine.prototype.committed = function (turns: readonly Turn[]) {
 	committed.call(this, turns);
-	if (this.inspected) return;
 	for (const session of new Set(turns.map((turn) => turn.session))) {
+		if (this.inspects(session.key)) continue;
 		if (!session.actor || session.isBusy || !session.committed) continue;
 		if (session.committed.queue.length > longest) continue;
 		known.set(session, session.committed);
