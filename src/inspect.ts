@@ -12,4 +12,3 @@ export {
 	type InspectorServer,
 	type InspectorServerOptions,
 } from "./inspect/inspector-server.ts";
-export type { ShownRuntime } from "./inspect/runtime-source.ts";

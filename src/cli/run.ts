@@ -11,7 +11,6 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 	sessions: async () => (await import("./sessions.ts")).sessionsCommand,
 	inspect: async () => (await import("./inspect.ts")).inspectCommand,
 	import: async () => (await import("./import.ts")).importCommand,
-	inspect: async () => (await import("./inspect.ts")).inspectCommand,
 	backup: async () => (await import("./backup.ts")).backupCommand,
 	simulate: async () => (await import("./simulate.ts")).simulateCommand,
 };

@@ -120,7 +120,8 @@ export interface SessionParts {
 export interface SeenTransition {
 	readonly from: string;
 	readonly to: string;
-	/** When it was seen. */
+	/** Type of the event that caused it. */
+	readonly event: string;
 	readonly at: number;
 }
 

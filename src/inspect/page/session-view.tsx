@@ -93,7 +93,7 @@ function Parts({
 					)}
 					<p class="quiet">
 						{transition
-							? `Last transition: ${transition.from} → ${transition.to}, ${when(transition.at)}.`
+							? `Last transition: ${transition.from} → ${transition.to}${transition.event ? ` on ${transition.event}` : ""}, ${when(transition.at)}.`
 							: "No transition since this page was opened."}
 					</p>
 				</section>
