@@ -11,7 +11,7 @@ import { isBehind } from "./slow-page.ts";
 
 const everyMs = 200;
 /** A reading that takes long is followed by a pause that is so many times longer. */
-const pauseFactor = 20;
+const pauseFactor = 50;
 
 export class SessionWatch {
 	readonly #source: ConsoleSource;
