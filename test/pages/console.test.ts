@@ -1,5 +1,6 @@
 /** The console's page in a browser, on a real runtime: what an operator sees, does, and takes away. */
 import { readFile } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
 import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { createSessionRuntime, type EmbeddedRuntime } from "turnkeeper";
@@ -307,6 +308,52 @@ describe.skipIf(executablePath === null)("the page of the console", () => {
 		await page.getByRole("link", { name: "telegram:1" }).waitFor();
 		await page.getByRole("searchbox").fill("nowhere");
 		await page.getByText("No session is like that.").waitFor();
+	});
+
+	test("holds 100,000 sessions, of which it draws those that are seen", async () => {
+		const { runtime, run, url } = await start();
+		await runtime.import(
+			Array.from({ length: 100_000 }, (_, at) => ({
+				sessionKey: `chat:${String(at).padStart(6, "0")}`,
+				sessionId: `s${at}`,
+				updatedAt: 1000 + at,
+			})),
+		);
+		const { page } = await openPage(url);
+		await page.getByText("100,000 sessions", { exact: true }).waitFor();
+		await page.getByRole("link", { name: "chat:099999" }).focus();
+		await page.keyboard.press("End");
+		await focused(page, "chat:000000");
+		expect(await page.locator("tbody tr").count()).toBeLessThan(100);
+		expect(await page.getByRole("table").getAttribute("aria-rowcount")).toBe(
+			"100001",
+		);
+		// One that changes comes to the top, and the keyboard stays where it is.
+		await run("hello", "chat:050000");
+		await page.getByRole("button", { name: "running 1" }).waitFor();
+		await focused(page, "chat:000000");
+		await page.getByRole("searchbox").fill("chat:05000");
+		await page.getByText("10 of 100,000 sessions").waitFor();
+		const [first] = await page.locator("tbody a").allTextContents();
+		expect(first).toBe("chat:050000");
+	}, 60_000);
+
+	test("needs less than 300 kB on the wire, compressed, and nothing from elsewhere", async () => {
+		const { url } = await start();
+		const { page } = await openPage("about:blank");
+		const from: URL[] = [];
+		let bytes = 0;
+		page.on("response", async (response) => {
+			from.push(new URL(response.url()));
+			bytes += gzipSync(await response.body()).length;
+		});
+		await page.goto(url, { waitUntil: "networkidle" });
+		expect(from.length).toBeGreaterThanOrEqual(3);
+		expect(new Set(from.map(({ host }) => host))).toEqual(
+			new Set([new URL(url).host]),
+		);
+		expect(bytes).toBeGreaterThan(10_000);
+		expect(bytes).toBeLessThan(300_000);
 	});
 
 	test.each(["light", "dark"] as const)(

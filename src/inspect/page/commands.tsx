@@ -11,6 +11,8 @@ import { shortId } from "./words.ts";
 
 /** A command that waits for a yes. */
 interface Considered {
+	/** Each is a question of its own. */
+	readonly id: number;
 	readonly command: Command;
 	readonly doing: string;
 	readonly question: string;
@@ -24,7 +26,9 @@ export function Commands({
 	readonly row: SessionRow;
 }) {
 	const host = useAtom(shown.connection.host);
-	const [considered, consider] = useState<Considered | null>(null);
+	const [considered, ask] = useState<Considered | null>(null);
+	const consider = (command: Omit<Considered, "id">) =>
+		ask({ id: performance.now(), ...command });
 	const { sessionKey, generation, activeRun } = row;
 	if (host?.readOnly) return <p class="quiet">{host.readOnly}</p>;
 	return (
@@ -76,9 +80,11 @@ export function Commands({
 			</button>
 			{considered && (
 				<Question
+					key={considered.id}
 					considered={considered}
 					answer={(isYes) => {
-						consider(null);
+						// Another may have been asked by now.
+						ask((now) => (now === considered ? null : now));
 						if (isYes) shown.command(considered.command, considered.doing);
 					}}
 				/>
