@@ -65,11 +65,37 @@ test("a late error of a run that a reset stopped came in where the new generatio
 		},
 	]);
 	expect(events).toMatchObject([
-		{ refusal: { verdict: "duplicate" }, cameIn: 2, owner: 1 },
-		{ refusal: { verdict: "archived" }, cameIn: 2, owner: 1 },
+		{ verdict: "duplicate", cameIn: 2, owner: 1 },
+		{ verdict: "archived", cameIn: 2, owner: 1 },
 	]);
 	expect(instants).toEqual(instants.toSorted((a, b) => a - b));
 	expect([instants[0], instants.at(-1)]).toEqual([begin, begin + 3000]);
+});
+
+test("the late end of a run that the runtime executes is drawn as a report would be", async () => {
+	const { promise, reject } = Promise.withResolvers<string>();
+	const { runtime, clock } = await startHost(memoryStore(), {
+		execute: () => promise,
+	});
+	const { ticket } = await runtime.send("k", "hello");
+	await clock.advance(1000);
+	const reset = runtime.reset("k");
+	await clock.advance(1000);
+	expect(lanesOf(await shown(runtime, "k"), 10, clock.now()).events).toEqual(
+		[],
+	);
+	reject(new Error("hang up"));
+	await reset;
+	const { events } = lanesOf(await shown(runtime, "k"), 10, clock.now());
+	expect(events).toMatchObject([
+		{
+			at: clock.now(),
+			verdict: "archived",
+			text: `error of run ${ticket?.runId}: archived, generation 1 has ended`,
+			cameIn: 2,
+			owner: 1,
+		},
+	]);
 });
 
 test("a report of a run that nobody knows came in, and is filed nowhere", async () => {
@@ -79,7 +105,7 @@ test("a report of a run that nobody knows came in, and is filed nowhere", async 
 	await runtime.report({ runId: "?", sessionKey: "k", phase: "end" });
 	const { events } = lanesOf(await shown(runtime, "k"), 10, clock.now());
 	expect(events).toMatchObject([
-		{ refusal: { verdict: "unknown" }, cameIn: 1, owner: null },
+		{ verdict: "unknown", cameIn: 1, owner: null },
 	]);
 });
 

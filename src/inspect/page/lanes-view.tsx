@@ -86,12 +86,12 @@ export function LanesView({
 				))}
 				{events.map((event) => (
 					<LateEventView
-						key={`${event.refusal.at} ${event.index - events.length}`}
+						key={`${event.at} ${event.text}`}
 						event={event}
 						axis={axis}
 						from={topOf(event.cameIn)}
 						to={event.owner === null ? null : topOf(event.owner)}
-						isMarked={marked === event.index}
+						isMarked={marked !== null && marked === event.index}
 						mark={mark}
 					/>
 				))}
@@ -239,7 +239,7 @@ function BarView({
 }
 
 function LateEventView({
-	event: { index, refusal },
+	event: { index, at: cameAt, verdict, text },
 	axis: { x },
 	from,
 	to,
@@ -255,17 +255,17 @@ function LateEventView({
 	readonly mark: (index: number | null) => void;
 }) {
 	if (from === null) return null;
-	const at = x(refusal.at);
+	const at = x(cameAt);
 	const start = from + barTop + barHeight / 2;
 	const end = to === null ? start : to + barTop + barHeight / 2;
 	const bend = Math.min(40, Math.abs(end - start) / 2);
 	return (
 		<g
-			class={`late verdict-${refusal.verdict}${isMarked ? " marked" : ""}`}
+			class={`late verdict-${verdict}${isMarked ? " marked" : ""}`}
 			onPointerEnter={() => mark(index)}
 			onPointerLeave={() => mark(null)}
 		>
-			<title>{`${clock(refusal.at)} · ${refusal.report.phase} of run ${refusal.report.runId}: ${refusal.verdict}, ${refusal.reason}`}</title>
+			<title>{`${clock(cameAt)} · ${text}`}</title>
 			{end !== start && (
 				<path
 					class="filed"
@@ -297,7 +297,5 @@ function summaryOf(
 ): string {
 	const runs = lanes.reduce((sum, { bars }) => sum + bars.length, 0);
 	const shown = `${counted(lanes.length, "generation")} with ${counted(runs, "run")}`;
-	return events.length === 0
-		? `${shown}; no late report`
-		: `${shown}; ${counted(events.length, "report")} not applied, listed under Verdicts`;
+	return [shown, ...events.map(({ text }) => text)].join("; ");
 }

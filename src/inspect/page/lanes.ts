@@ -32,11 +32,14 @@ export interface Bar {
 	readonly waits: readonly SeenWait[];
 }
 
-/** A report that was not applied. */
+/** What came when the generation that it is about had ended, or about no run that was live. */
 export interface LateEvent {
-	/** Its place in `refusals`. */
-	readonly index: number;
-	readonly refusal: Refusal;
+	/** Its place in `refusals`; null: it is the end of a run that the runtime executes, and so was no report. */
+	readonly index: number | null;
+	readonly at: number;
+	readonly verdict: Refusal["verdict"];
+	/** What it was, and what became of it. */
+	readonly text: string;
 	/** The generation that was current when it came. */
 	readonly cameIn: number;
 	/** The generation of the run that it is about; null if there is no such run. */
@@ -84,12 +87,15 @@ export function lanesOf(
 		});
 	const shown = lanes.slice(0, most).map(fromItsFirstRun);
 	const first = Math.min(...shown.map(({ from }) => from));
-	const events = refusals.items
-		.map((refusal, index) => eventOf(refusal, index, session))
-		.filter(({ refusal, cameIn }) => {
-			const isShown = shown.some(({ generation }) => generation === cameIn);
-			return isShown && refusal.at >= first;
-		});
+	const events = [
+		...refusals.items.map((refusal, index) =>
+			reportOf(refusal, index, session),
+		),
+		...lateEnds(session),
+	].filter(({ at, cameIn }) => {
+		const isShown = shown.some(({ generation }) => generation === cameIn);
+		return isShown && at >= first;
+	});
 	const instants = shown.flatMap(({ from, to, bars }) => [
 		from,
 		...(to === null ? [] : [to]),
@@ -102,7 +108,7 @@ export function lanesOf(
 	return {
 		lanes: shown,
 		events,
-		instants: [...instants, ...events.map(({ refusal }) => refusal.at)].sort(
+		instants: [...instants, ...events.map(({ at }) => at)].sort(
 			(a, b) => a - b,
 		),
 	};
@@ -143,30 +149,61 @@ function barOf(run: RunRecord, waits: readonly SeenWait[]): Bar {
 	};
 }
 
-function eventOf(
-	refusal: Refusal,
+function reportOf(
+	{ at, report, verdict, reason, current }: Refusal,
 	index: number,
-	{ row, generations, runs }: WatchedSession,
+	session: WatchedSession,
 ): LateEvent {
-	const { report, current, at } = refusal;
-	const own = runs.items.find(
+	const own = session.runs.items.find(
 		(run) =>
 			run.runId === report.runId &&
 			(report.generation === undefined ||
 				run.generation === report.generation) &&
 			(report.attempt === undefined || run.attempt === report.attempt),
 	);
-	// The oldest that had not ended then.
-	const then = generations.items.findLast(({ endedAt }) => endedAt > at);
+	const owner = own?.generation ?? null;
 	return {
 		index,
-		refusal,
-		cameIn:
-			current?.generation ??
-			then?.generation ??
-			row?.generation ??
-			own?.generation ??
-			0,
-		owner: own?.generation ?? null,
+		at,
+		verdict,
+		text: `${report.phase} of run ${report.runId}: ${verdict}, ${reason}`,
+		cameIn: current?.generation ?? currentAt(at, session) ?? owner ?? 0,
+		owner,
 	};
+}
+
+/** Ends of runs that the runtime executes: nobody reports them, and they are filed just so. */
+function lateEnds(session: WatchedSession): LateEvent[] {
+	const { runs, refusals, generations } = session;
+	const reported = new Set(
+		refusals.items.map(({ report }) => String(report.runId)),
+	);
+	return runs.items.flatMap((run) => {
+		const { runId, generation, endedAt: at, outcome, error } = run;
+		const ended = generations.items.find(
+			(one) => one.generation === generation,
+		);
+		const isLate = at !== null && ended && at > ended.endedAt;
+		// Of one that was abandoned nothing came.
+		if (!isLate || outcome === "abandoned" || reported.has(runId)) return [];
+		return [
+			{
+				index: null,
+				at,
+				verdict: "archived",
+				text: `${error === null ? "end" : "error"} of run ${runId}: archived, generation ${generation} has ended`,
+				cameIn: currentAt(at, session) ?? generation,
+				owner: generation,
+			} as const,
+		];
+	});
+}
+
+/** The oldest generation that had not ended then. */
+function currentAt(
+	at: number,
+	{ row, generations }: WatchedSession,
+): number | undefined {
+	const then = generations.items.findLast(({ endedAt }) => endedAt > at);
+	return then?.generation ?? row?.generation;
 }

@@ -186,7 +186,7 @@ function Legend() {
 				<b aria-hidden="true">✕</b> told to stop
 			</li>
 			<li>
-				<i class="dot" /> late report, where it came in
+				<i class="dot" /> late event, where it came in
 			</li>
 			<li>
 				<i class="square" /> and where it was filed
