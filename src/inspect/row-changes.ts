@@ -9,7 +9,7 @@ import type { Line, Said } from "./protocol.ts";
 import { lineOf } from "./session-parts.ts";
 import { isBehind } from "./slow-page.ts";
 
-const everyMs = 100;
+const everyMs = 250;
 /** Telling that takes long is followed by a pause that is so many times longer. */
 const pauseFactor = 20;
 const linesPerFrame = 1000;

@@ -21,7 +21,8 @@ import { sqliteStore } from "../../src/sqlite.ts";
 const { values } = parseArgs({
 	options: {
 		rounds: { type: "string", default: "9" },
-		turns: { type: "string", default: "10" },
+		/** So many that opening the page is no large part of a round. */
+		turns: { type: "string", default: "50" },
 		sessions: { type: "string", default: "1000" },
 	},
 });
