@@ -17,6 +17,8 @@ export interface Listener {
 	opened(host: HostDescription): void;
 	rows(said: Extract<Said, { say: "rows" }>): void;
 	session(said: Extract<Said, { say: "session" }>): void;
+	/** Something that was asked for can be told no more, for now. */
+	trouble(message: string): void;
 }
 
 const firstRetryMs = 500;
@@ -90,10 +92,14 @@ export class Connection {
 				this.#answers.get(said.id)?.resolve(said.answer);
 				this.#answers.delete(said.id);
 				return;
-			case "error":
-				this.#answers.get(said.id)?.reject(new Error(said.message));
+			case "error": {
+				const asked = this.#answers.get(said.id);
 				this.#answers.delete(said.id);
+				if (asked) asked.reject(new Error(said.message));
+				// It was answered before: what is watched since cannot be read.
+				else this.#listener.trouble(said.message);
 				return;
+			}
 			case "rows":
 				this.#listener.rows(said);
 				return;

@@ -25,6 +25,7 @@ export class Console {
 			},
 			rows: ({ rows }) => this.sessions.take(rows),
 			session: (said) => this.watched.take(said),
+			trouble: (message) => this.watched.trouble.set(message),
 		});
 		const follow = () => {
 			this.sessionKey.set(keyIn(location.hash));

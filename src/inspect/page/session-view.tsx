@@ -1,5 +1,5 @@
 /** Owns the view of one session: where its chart stands, its generations over time, what was said of it and not applied, its line, its transcript. */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { SessionRow } from "../../../machines/facts.ts";
 import { ChartView } from "./chart-view.tsx";
 import { Commands } from "./commands.tsx";
@@ -24,13 +24,18 @@ export function SessionView({
 	const session = useAtom(shown.watched.session);
 	const trouble = useAtom(shown.watched.trouble);
 	const told = useAtom(shown.told);
+	const title = useRef<HTMLHeadingElement>(null);
+	// Whoever came by keyboard goes on from here.
+	useEffect(() => title.current?.focus(), []);
 	return (
 		<article class="session">
 			<div class="heading">
 				<a class="back" href="#/">
 					<span aria-hidden="true">← </span>Sessions
 				</a>
-				<h1>{sessionKey}</h1>
+				<h1 ref={title} tabIndex={-1}>
+					{sessionKey}
+				</h1>
 				{session?.row && <Status status={session.row.status} />}
 			</div>
 			<p class="told" role="status">

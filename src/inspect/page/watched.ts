@@ -32,6 +32,7 @@ export class Watched {
 
 	take({ sessionKey, parts }: Extract<Said, { say: "session" }>): void {
 		if (sessionKey !== this.#key) return;
+		this.trouble.set(null);
 		const before = this.session.get() ?? {
 			...nothing,
 			sessionKey,
