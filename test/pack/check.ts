@@ -27,6 +27,7 @@ import {
 	type OverlapPolicy,
 	type TranscriptEntry,
 } from "turnkeeper";
+import { type Console, createConsole } from "turnkeeper/inspect";
 import { memoryStore } from "turnkeeper/memory";
 import { storeConformance, type StorePlace } from "turnkeeper/testing";
 
@@ -41,6 +42,8 @@ await using runtime = createSessionRuntime<string, string>({
 	},
 });
 await runtime.start();
+const shown: Console = await createConsole(runtime, { port: 0 });
+console.log(shown.url);
 const receipt = await runtime.send("chat:1", "hello", { messageId: "m-1" });
 const { outcome, output } = await receipt.settled;
 console.log(receipt.disposition, outcome, output?.toUpperCase());
@@ -50,6 +53,21 @@ for await (const item of runtime.follow(receipt.ticket!)) console.log("gap" in i
 createSessionRuntime({});
 const makeStore = (place: StorePlace) => (place.folder === "" ? Promise.resolve(memoryStore()) : memoryStore());
 await storeConformance("my store", makeStore, { module: new URL(import.meta.url), spoil: ({ name }, key) => console.log(name, key) });
+`;
+
+/** The page of the console ships, and what it asks for is there. */
+const consoleOfConsumer = `
+import { createSessionRuntime } from "turnkeeper";
+import { createConsole } from "turnkeeper/inspect";
+import { memoryStore } from "turnkeeper/memory";
+const runtime = createSessionRuntime({ store: memoryStore() });
+await runtime.start();
+const shown = await createConsole(runtime, { port: 0 });
+const page = await (await fetch(shown.url)).text();
+for (const path of [...page.matchAll(/(?:src|href)="(\\/[^"]+)"/g)].map(([, one]) => one))
+	console.log(path, (await fetch(new URL(path, shown.url))).status);
+await shown.close();
+await runtime.close();
 `;
 
 /** The consumer's folder has no vitest. */
@@ -163,6 +181,15 @@ function check(): void {
 		throw new CheckFailed(
 			`storeConformance, where vitest is not installed, said: ${said}`,
 		);
+
+	step("the page of the console");
+	const served = run(
+		process.execPath,
+		["--input-type=module", "--eval", consoleOfConsumer],
+		folder,
+	);
+	if (served !== "/console.css 200\n/console.js 200\n")
+		throw new CheckFailed(`the console's page asked for: ${served}`);
 
 	for (const name of Object.keys(manifest.bin)) {
 		step(`${name} --help`);
