@@ -285,6 +285,10 @@ describe.skipIf(executablePath === null)("the page of the console", () => {
 		await page.keyboard.press("Tab");
 		await page.keyboard.press("Enter");
 		await shows(page, "ended");
+		// And back, to where it came from.
+		await page.getByRole("link", { name: "Sessions" }).focus();
+		await page.keyboard.press("Enter");
+		await focused(page, "chat:b");
 	});
 
 	test("finds sessions by text and by status", async () => {
@@ -322,6 +326,11 @@ describe.skipIf(executablePath === null)("the page of the console", () => {
 		expect(await page.getByRole("table").getAttribute("aria-rowcount")).toBe(
 			"100001",
 		);
+		// Far down, too, whoever looks at one comes back to it.
+		await page.keyboard.press("Enter");
+		await shows(page, "idle");
+		await page.getByRole("link", { name: "Sessions" }).click();
+		await focused(page, "chat:000000");
 		// One that changes comes to the top, and the keyboard stays where it is.
 		await run("hello", "chat:050000");
 		await page.getByRole("button", { name: "running 1" }).waitFor();

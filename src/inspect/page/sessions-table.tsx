@@ -96,7 +96,8 @@ function Rows({
 	const frame = useRef<HTMLDivElement>(null);
 	const rows = useVirtual(frame, lines.length);
 	/** The one row that the keyboard reaches; it follows its session. */
-	const [chosen, choose] = useState<string | null>(null);
+	const chosen = useAtom(sessions.chosen);
+	const choose = (sessionKey: string) => sessions.chosen.set(sessionKey);
 	const at = Math.max(
 		0,
 		lines.findIndex(({ sessionKey }) => sessionKey === chosen),
@@ -119,6 +120,10 @@ function Rows({
 			),
 		);
 	};
+	// Whoever comes back from a session finds it.
+	useLayoutEffect(() => {
+		if (chosen !== null && lines[at]?.sessionKey === chosen) go(at);
+	}, []);
 	const steps: Readonly<Record<string, number>> = {
 		ArrowDown: at + 1,
 		ArrowUp: at - 1,

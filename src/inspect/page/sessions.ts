@@ -57,6 +57,8 @@ export class Sessions {
 		total: 0,
 		complete: false,
 	});
+	/** The session that somebody is at; the table comes back to it. */
+	readonly chosen = createAtom<string | null>(null);
 	/** The newest of each key; of a deleted one its version, until all have been read. */
 	#known = new Map<string, Line>();
 	/** As they were last sorted, so that sorting again has little to do. */
