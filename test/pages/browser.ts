@@ -1,15 +1,9 @@
 /** Owns the browser of the tests of pages: the chromium of this machine, started once a file. Nothing is downloaded. */
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, onTestFinished } from "vitest";
+import { executablePath } from "./chromium.ts";
 
-/** Where it is; null if there is none, and then pages cannot be tested here. */
-export const executablePath = found([
-	"chromium",
-	"chromium-browser",
-	"google-chrome",
-]);
+export { executablePath };
 
 let browser: Promise<Browser> | null = null;
 afterAll(async () => {
@@ -33,17 +27,4 @@ export async function openPage(
 	page.on("pageerror", ({ message }) => said.push(message));
 	await page.goto(url);
 	return { page, said };
-}
-
-function found(names: readonly string[]): string | null {
-	for (const folder of (process.env.PATH ?? "").split(delimiter))
-		for (const name of names)
-			try {
-				const path = join(folder, name);
-				accessSync(path, constants.X_OK);
-				return path;
-			} catch {
-				// Another folder may have it.
-			}
-	return null;
 }

@@ -12,6 +12,7 @@ import { Feed } from "../../examples/web/feed.ts";
 import { createPosts } from "../../examples/web/posts.ts";
 import { ChatServer } from "../../examples/web/server.ts";
 import { SlowModel } from "../../examples/web/slow-model.ts";
+import { executablePath } from "./chromium.ts";
 
 const names = [
 	"telegram:42",
@@ -25,6 +26,8 @@ const names = [
 ];
 const folder = join(import.meta.dirname, "../../examples/web/pictures");
 
+if (executablePath === null)
+	throw new Error("there is no chromium here; pictures are taken with one");
 const model = new SlowModel(scriptedModel({ wordMs: 15 }), {
 	pieceMs: 40,
 	lateMs: 600,
@@ -48,7 +51,7 @@ const server = await ChatServer.listen({
 	posts: createPosts({ runtime, model, switched }),
 });
 const browser = await chromium.launch({
-	executablePath: "/usr/bin/chromium",
+	executablePath,
 	args: ["--no-sandbox"],
 });
 try {

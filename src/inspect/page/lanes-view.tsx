@@ -28,19 +28,22 @@ export function LanesView({
 	const frame = useRef<HTMLDivElement>(null);
 	const width = useWidth(frame);
 	const isLive = session.runs.items.some(({ endedAt }) => endedAt === null);
-	const now = useNow(isLive ? 500 : 10_000);
+	const ticked = useNow(isLive ? 500 : 10_000);
 	const drawn = useMemo(() => {
+		// What has come since the last tick is not in the future.
+		const now = Math.max(ticked, Date.now());
 		const { lanes, events, instants } = lanesOf(session, most, now);
 		const busy = lanes.flatMap(({ bars }) =>
 			bars.map(({ from, to }) => ({ from, to: to ?? now })),
 		);
 		return {
+			now,
 			lanes,
 			events,
 			axis: axisOf(instants, busy, Math.max(width - 2 * margin, 200)),
 		};
-	}, [session, most, now, width]);
-	const { lanes, events, axis } = drawn;
+	}, [session, most, ticked, width]);
+	const { now, lanes, events, axis } = drawn;
 	const height = axisHeight + lanes.length * laneHeight;
 	const topOf = (generation: number) => {
 		const at = lanes.findIndex((lane) => lane.generation === generation);
@@ -240,7 +243,7 @@ function BarView({
 
 function LateEventView({
 	event: { index, at: cameAt, verdict, text },
-	axis: { x },
+	axis: { x, width },
 	from,
 	to,
 	isMarked,
@@ -258,7 +261,8 @@ function LateEventView({
 	const at = x(cameAt);
 	const start = from + barTop + barHeight / 2;
 	const end = to === null ? start : to + barTop + barHeight / 2;
-	const bend = Math.min(40, Math.abs(end - start) / 2);
+	const round = Math.min(40, Math.abs(end - start) / 2);
+	const bend = at + round > width ? -round : round;
 	return (
 		<g
 			class={`late verdict-${verdict}${isMarked ? " marked" : ""}`}
