@@ -184,6 +184,25 @@ describe.skipIf(executablePath === null)("the page of the console", () => {
 		await page.getByText("No session yet.").waitFor();
 	});
 
+	test("tells what became of a command only where it was given", async () => {
+		const { runtime, run, url } = await start();
+		const { end } = await run("a stubborn story");
+		await run("hello", "other");
+		const { page } = await openPage(session(url));
+		await shows(page, "running");
+		await page.getByRole("button", { name: "Reset" }).click();
+		await confirm(page, "Reset");
+		await page.getByText("Reset …").waitFor();
+		await page.goto(session(url, "other"));
+		await shows(page, "running");
+		end();
+		await runtime.whenIdle(key);
+		// What is told after it has come.
+		await runtime.send("other", "waits in line");
+		await page.locator(".queue .said").waitFor();
+		expect(await page.locator(".told").textContent()).toBe("");
+	});
+
 	test("that is loaded anew in mid-run shows what it showed, and goes on", async () => {
 		const { run, url } = await start();
 		const { end } = await run("hello");
@@ -207,7 +226,9 @@ describe.skipIf(executablePath === null)("the page of the console", () => {
 		await page.goto(session(url));
 		await page.getByText("No session of this key is there").waitFor();
 		cuts[0]?.();
-		await page.getByText("the host is away; trying again").waitFor();
+		await page
+			.getByText("the host is away, or has another address now")
+			.waitFor();
 		await run("hello");
 		await shows(page, "running");
 		expect(cuts).toHaveLength(2);

@@ -41,14 +41,18 @@ export class Console {
 
 	/** What became of it is told in a sentence, whatever it is. */
 	async command(command: Command, doing: string): Promise<void> {
-		this.told.set(`${doing} …`);
+		// A reset takes as long as what it stops: by then, another session may be looked at.
+		const tell = (what: string) => {
+			if (command.sessionKey === this.sessionKey.get()) this.told.set(what);
+		};
+		tell(`${doing} …`);
 		try {
 			const answer = await this.connection.ask<Answered & CommandAnswer>(
 				command,
 			);
-			this.told.set(`${doing}: ${sentences[answer.result](answer)}`);
+			tell(`${doing}: ${sentences[answer.result](answer)}`);
 		} catch (error) {
-			this.told.set(`${doing}: ${(error as Error).message}`);
+			tell(`${doing}: ${(error as Error).message}`);
 		}
 	}
 

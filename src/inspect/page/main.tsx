@@ -14,7 +14,7 @@ import { SessionsTable } from "./sessions-table.tsx";
 const links = {
 	connecting: "connecting …",
 	open: "live",
-	away: "the host is away; trying again",
+	away: "the host is away, or has another address now; trying again",
 	refused:
 		"not let in; open the whole address that the host printed, with its token",
 } as const;
