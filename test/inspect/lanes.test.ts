@@ -98,6 +98,17 @@ test("the late end of a run that the runtime executes is drawn as a report would
 	]);
 });
 
+test("a run that ended in time is no late event, however far ahead its host's clock is", async () => {
+	const { runtime, clock } = await startHost(memoryStore());
+	const run = await runtime.admit("k", { runId: "r1" });
+	await run.start();
+	await run.end({ endedAt: clock.now() + 60_000 });
+	await clock.advance(1000);
+	await runtime.reset("k");
+	const { events } = lanesOf(await shown(runtime, "k"), 10, clock.now());
+	expect(events).toEqual([]);
+});
+
 test("a report of a run that nobody knows came in, and is filed nowhere", async () => {
 	const { runtime, clock } = await startHost(memoryStore());
 	await runtime.reset("k");

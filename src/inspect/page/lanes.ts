@@ -183,9 +183,13 @@ function lateEnds(session: WatchedSession): LateEvent[] {
 		const ended = generations.items.find(
 			(one) => one.generation === generation,
 		);
-		const isLate = at !== null && ended && at > ended.endedAt;
+		if (at === null || !ended || reported.has(runId)) return [];
+		// Told to stop by what ended its generation, it came to its end after that, whatever its host's clock says.
+		const isLate =
+			ofGeneration.has(run.stoppedBy) ||
+			(run.stoppedBy !== null && at > ended.endedAt);
 		// Of one that was abandoned nothing came.
-		if (!isLate || outcome === "abandoned" || reported.has(runId)) return [];
+		if (!isLate || outcome === "abandoned") return [];
 		return [
 			{
 				index: null,
@@ -199,7 +203,13 @@ function lateEnds(session: WatchedSession): LateEvent[] {
 	});
 }
 
-/** The oldest generation that had not ended then. */
+const ofGeneration: ReadonlySet<RunRecord["stoppedBy"]> = new Set([
+	"reset",
+	"expiry",
+	"delete",
+] as const);
+
+/** The oldest generation that had not ended then; where in the drawing something stands, and nothing else, hangs on it. */
 function currentAt(
 	at: number,
 	{ row, generations }: WatchedSession,
