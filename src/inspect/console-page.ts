@@ -47,7 +47,7 @@ async function namesIn(folder: string): Promise<readonly string[]> {
 
 function notBuilt(folder: string, cause?: unknown): Error {
 	return new Error(
-		`the console's page is not in ${folder}; in a checkout, \`npm run build\` makes it`,
+		`the console's page is not in ${folder}; the package has it there, so leave turnkeeper out of a bundle; in a checkout, \`npm run build\` makes it`,
 		{ cause },
 	);
 }

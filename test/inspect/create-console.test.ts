@@ -49,6 +49,6 @@ test("a page that has not been built is said, with what builds it", async () => 
 	onTestFinished(() => rmSync(empty, { recursive: true }));
 	for (const folder of [empty, join(empty, "none")])
 		await expect(readConsolePage(folder)).rejects.toThrow(
-			`the console's page is not in ${folder}; in a checkout, \`npm run build\` makes it`,
+			`the console's page is not in ${folder}; the package has it there, so leave turnkeeper out of a bundle; in a checkout, \`npm run build\` makes it`,
 		);
 });

@@ -66,6 +66,7 @@ export class Sessions {
 	#complete = false;
 	#due: ReturnType<typeof setTimeout> | null = null;
 	#reading = 0;
+	#isReading = false;
 	#tookMs = 0;
 
 	constructor() {
@@ -78,6 +79,7 @@ export class Sessions {
 	): Promise<void> {
 		this.#reading += 1;
 		const reading = this.#reading;
+		this.#isReading = true;
 		const before = new Map(this.#known);
 		let cursor: string | null = null;
 		do {
@@ -90,6 +92,9 @@ export class Sessions {
 		} while (cursor !== null);
 		for (const [key, line] of before)
 			if (this.#known.get(key) === line) this.#known.delete(key);
+		for (const [key, { status }] of this.#known)
+			if (status === "deleted") this.#known.delete(key);
+		this.#isReading = false;
 		this.#complete = true;
 		this.#later();
 	}
@@ -97,8 +102,11 @@ export class Sessions {
 	take(lines: readonly Line[]): void {
 		for (const line of lines) {
 			const known = this.#known.get(line.sessionKey);
-			if (!known || known.version <= line.version)
-				this.#known.set(line.sessionKey, line);
+			if (known && known.version > line.version) continue;
+			// Only while pages are read can an older line of it still come.
+			if (line.status === "deleted" && !this.#isReading)
+				this.#known.delete(line.sessionKey);
+			else this.#known.set(line.sessionKey, line);
 		}
 		this.#later();
 	}
