@@ -4,40 +4,13 @@
  * the named effects of `SessionEffects`, which an engine provides; stepped with XState's `transition`, they come out as data.
  */
 import { assign, setup } from "xstate";
+import { type Change, changes } from "./changes.ts";
+import type { Scope, SessionContext } from "./effects.ts";
 import * as ask from "./effects.ts";
-import {
-	accepted,
-	answerTo,
-	as,
-	expectOf,
-	mayAct,
-	next,
-	ownsLive,
-	type Scope,
-	type SessionContext,
-	says,
-	settled,
-	type Ticketed,
-} from "./effects.ts";
 import type { SessionEffects, SessionEvent } from "./events.ts";
-import {
-	isDraining,
-	mismatchOf,
-	type SessionFacts,
-	statusOf,
-	unusedFacts,
-} from "./facts.ts";
-import * as generation from "./generation.ts";
-import * as life from "./lifecycle.ts";
-import * as line from "./line.ts";
-import { isTriedAgain, requeue } from "./retry.ts";
-import {
-	deliveryOf,
-	openWaits,
-	ownsRun,
-	type RunFacts,
-	runLogic,
-} from "./run.ts";
+import { type SessionFacts, statusOf, unusedFacts } from "./facts.ts";
+import { type Guard, guards } from "./guards.ts";
+import { runLogic } from "./run.ts";
 
 // ── transitions that several states share
 
@@ -179,22 +152,27 @@ const acting = {
 	],
 } as const;
 
-type Test = (facts: SessionFacts, event: SessionEvent) => boolean;
-const test =
-	(holds: Test) =>
+type Named<Table, Made> = { readonly [Name in keyof Table]: Made };
+
+/** Each entry of a table of functions as XState takes it. */
+function each<Table extends object, Made>(
+	table: Table,
+	make: (one: Table[keyof Table]) => Made,
+) {
+	return Object.fromEntries(
+		Object.entries(table).map(([name, one]) => [name, make(one)]),
+	) as Named<Table, Made>;
+}
+
+const asGuard =
+	(holds: Guard) =>
 	({ context, event }: Scope) =>
 		holds(context.facts, event);
 
-type Step = (facts: SessionFacts, event: SessionEvent) => SessionFacts;
-const change =
-	(step: Step) =>
-	({ context, event }: Scope) => ({ facts: step(context.facts, event) });
-
-/** An event that is itself a step of the live run. */
-const liveStep =
-	<Type extends "wait" | "unwait" | "deliver" | "alive">(): Step =>
-	(facts, event) =>
-		life.stepLive(facts, event, as<Type>(event));
+const asAssign = (change: Change) =>
+	assign<SessionContext, SessionEvent, undefined, SessionEvent, never>(
+		({ context, event }) => ({ facts: change(context.facts, event) }),
+	);
 
 export const sessionMachine = setup({
 	types: {
@@ -206,228 +184,7 @@ export const sessionMachine = setup({
 		/** The engine spawns it on `startRun`, one child a generation. */
 		run: runLogic,
 	},
-	guards: {
-		expectsOther: test(
-			(facts, event) => mismatchOf(facts, expectOf(event)) !== null,
-		),
-		isHidden: test(({ hidden }) => hidden),
-		isUnused: test(({ hidden, version }) => hidden && version === 0),
-		// messages
-		mayBegin: test(
-			(facts, event) =>
-				typeof event.grant === "string" &&
-				facts.queue.length === 0 &&
-				as<"message">(event).policy.debounceMs === 0 &&
-				mismatchOf(facts, expectOf(event)) === null,
-		),
-		// What waits for a deleted session waits for its next use.
-		mayTake: test(
-			({ queue, hidden, quietUntil }, event) =>
-				queue.length > 0 &&
-				!hidden &&
-				typeof event.grant === "string" &&
-				(event.at >= quietUntil || as<"take">(event).quietUntil === quietUntil),
-		),
-		// One that comes with a reset is never refused: the reset is of the same commit.
-		refusesOverlap: test(
-			(facts, event) =>
-				as<"message">(event).policy.mode === "reject" &&
-				as<"message">(event).front !== "reset" &&
-				(facts.run !== null || isDraining(facts) || facts.queue.length > 0),
-		),
-		queueIsFull: test((facts, event) =>
-			line.isFull(facts, as<"message">(event)),
-		),
-		interruptsLive: test(
-			(facts, event) =>
-				line.interrupts(as<"message">(event)) &&
-				!line.isFull(facts, as<"message">(event)) &&
-				mismatchOf(facts, expectOf(event)) === null,
-		),
-		isSteered: test(
-			(facts, event) => line.steeringFor(facts, as<"pull">(event)) !== null,
-		),
-		waitsInLine: test(
-			(facts, event) =>
-				line.waitingMessage(facts, as<"edit" | "remove">(event).messageId) !==
-				undefined,
-		),
-		goesBeforeOther: test((facts, event) => {
-			const { messageId, before } = as<"edit">(event);
-			return (
-				typeof before === "string" &&
-				line.waitingMessage(facts, messageId) !== undefined &&
-				line.waitingMessage(facts, before) === undefined
-			);
-		}),
-		// admissions
-		isLiveAgain: test(
-			({ run }, event) =>
-				run?.driver === "host" && run.runId === as<"admit">(event).runId,
-		),
-		isReservedAgain: test(({ reservations }, event) => {
-			const { reserve, runId } = as<"admit">(event);
-			return reserve && reservations.some((run) => run.runId === runId);
-		}),
-		reserves: test((_, event) => as<"admit">(event).reserve),
-		isTaken: test((facts) => facts.run !== null || isDraining(facts)),
-		// reports
-		reportStartsRun: test((facts, event) =>
-			says(facts, event, "applied", "start"),
-		),
-		reportFailsRun: test(
-			(facts, event) =>
-				says(facts, event, "applied", "terminal") &&
-				settled(facts, event).outcome === "failed",
-		),
-		reportEndsRun: test((facts, event) =>
-			says(facts, event, "applied", "terminal"),
-		),
-		reportStartsDrainingRun: test((facts, event) =>
-			says(facts, event, "archived", "start"),
-		),
-		reportEndsDrainingRun: test((facts, event) =>
-			says(facts, event, "archived", "terminal"),
-		),
-		// the fence
-		ownsLiveRun: test(ownsLive),
-		mayAct: test(mayAct),
-		liveRunFailed: test(
-			(facts, event) =>
-				ownsLive(facts, event) && settled(facts, event).outcome === "failed",
-		),
-		ownsDrainingRun: test(({ draining }, event) =>
-			draining.some(({ run }) => ownsRun(run, as<Ticketed>(event).ticket)),
-		),
-		ownsReservation: test(({ reservations }, event) =>
-			reservations.some((run) => ownsRun(run, as<Ticketed>(event).ticket)),
-		),
-		ownsUnsettledRun: test(
-			(facts, event) =>
-				ownsLive(facts, event) ||
-				facts.retries.some((run) => ownsRun(run, as<Ticketed>(event).ticket)) ||
-				facts.draining.some(({ run }) =>
-					ownsRun(run, as<Ticketed>(event).ticket),
-				),
-		),
-		isOfThisGeneration: test(
-			({ hidden, generation }, event) =>
-				!hidden && as<"usage">(event).ticket.generation === generation,
-		),
-		// Its archived row is written again when what drains has settled.
-		isOfDrainingGeneration: test(({ draining }, event) =>
-			draining.some(
-				({ run }) => run.generation === as<"usage">(event).ticket.generation,
-			),
-		),
-		// what a run owns
-		isAnswered: test(
-			(facts, event) =>
-				mayAct(facts, event) && answerTo(facts, event) !== undefined,
-		),
-		answersLastWait: test((facts, event) => {
-			const run = life.answeredRun(facts, as<"answer">(event));
-			return (
-				run !== null &&
-				run === facts.run &&
-				openWaits(run).every((name) => name === as<"answer">(event).name)
-			);
-		}),
-		answersWait: test(
-			(facts, event) => life.answeredRun(facts, as<"answer">(event)) !== null,
-		),
-		answersOther: test(
-			(facts, event) => life.askedRun(facts, as<"answer">(event)) === undefined,
-		),
-		isLastWait: test(
-			(facts, event) =>
-				ownsLive(facts, event) &&
-				openWaits(facts.run as RunFacts).every(
-					(name) => name === as<"unwait">(event).name,
-				),
-		),
-		hasUsedName: test((facts, event) => {
-			if (!mayAct(facts, event)) return false;
-			const run = facts.run as RunFacts;
-			const { name, unbegun } = as<"deliver">(event);
-			return !unbegun && deliveryOf(run, name)?.attempt === run.attempt;
-		}),
-		hasDelivered: test(
-			(facts, event) =>
-				mayAct(facts, event) &&
-				deliveryOf(facts.run as RunFacts, as<"deliver">(event).name)?.status ===
-					"done",
-		),
-		isTriedAgain: test(
-			(facts, event) =>
-				ownsLive(facts, event) &&
-				isTriedAgain(settled(facts, event), as<"settled">(event)),
-		),
-		isClosing: test(({ closing }, event) =>
-			closing.some(
-				({ generation }) => generation === as<"closed">(event).generation,
-			),
-		),
-		isClosingInTime: test(({ closing }, event) =>
-			closing.some(
-				({ generation, postponed }) =>
-					!postponed && generation === as<"postponed">(event).generation,
-			),
-		),
-		// stopping
-		stopsThis: test((facts, event) => {
-			const { ticket, expect } = as<"abort">(event);
-			return (
-				(!ticket || (facts.run !== null && ownsRun(facts.run, ticket))) &&
-				mismatchOf(facts, expect) === null
-			);
-		}),
-		stopsOther: test((facts, event) => {
-			const { ticket, expect } = as<"abort">(event);
-			return ticket !== undefined || mismatchOf(facts, expect) !== null;
-		}),
-		namesWaiting: test((facts, event) => {
-			const { messageId, ...rest } = as<"abort">(event).expect ?? {};
-			return (
-				messageId !== undefined &&
-				line.waitingMessage(facts, messageId) !== undefined &&
-				mismatchOf(facts, rest) === null
-			);
-		}),
-		namesReservation: test((facts, event) => {
-			const { runId, ...rest } = as<"abort">(event).expect ?? {};
-			return (
-				facts.reservations.some((run) => run.runId === runId) &&
-				mismatchOf(facts, rest) === null
-			);
-		}),
-		dropsWaiting: test(
-			({ queue, retries }, event) =>
-				retries.length > 0 ||
-				(as<"abort">(event).queued === "drop" && queue.length > 0),
-		),
-		deletesAgain: test(
-			(facts, event) =>
-				facts.hidden &&
-				facts.version > 0 &&
-				(as<"delete">(event).purge ||
-					isDraining(facts) ||
-					facts.queue.length > 0),
-		),
-		hasDrained: test((facts) => !isDraining(facts)),
-		hasDrainedToPurge: test(
-			(facts) => !isDraining(facts) && facts.purgeBefore !== null,
-		),
-		// the host's own fields
-		metaMoved: test(({ meta }, event) => {
-			const { seen } = as<"patch">(event);
-			return (
-				seen !== undefined &&
-				seen !== meta &&
-				JSON.stringify(seen) !== JSON.stringify(meta)
-			);
-		}),
-	},
+	guards: each(guards, asGuard),
 	actions: {
 		// What is asked of the engine.
 		reply: (_, _params: SessionEffects["reply"]) => {},
@@ -442,132 +199,7 @@ export const sessionMachine = setup({
 		hideEntries: (_, _params: SessionEffects["hideEntries"]) => {},
 		closeGenerations: (_, _params: SessionEffects["closeGenerations"]) => {},
 		purge: (_, _params: SessionEffects["purge"]) => {},
-		// How the facts change.
-		begin: assign(
-			change((facts, event) => {
-				const lined = accepted(facts, event);
-				return line.take(lined, next(lined, event), event);
-			}),
-		),
-		accept: assign(change(accepted)),
-		take: assign(
-			change((facts, event) => line.take(facts, next(facts, event), event)),
-		),
-		interrupt: assign(
-			change((facts, event) =>
-				generation.interrupt(facts, as<"message">(event)),
-			),
-		),
-		pull: assign(change((facts, event) => line.pull(facts, as<"pull">(event)))),
-		edit: assign(change((facts, event) => line.edit(facts, as<"edit">(event)))),
-		remove: assign(
-			change((facts, event) =>
-				line.without(
-					life.touch(facts, event),
-					({ messageId }) => messageId === as<"remove">(event).messageId,
-				),
-			),
-		),
-		touch: assign(change(life.touch)),
-		reserve: assign(
-			change((facts, event) => life.reserve(facts, as<"admit">(event))),
-		),
-		admit: assign(
-			change((facts, event) => life.admit(facts, as<"admit">(event))),
-		),
-		startReserved: assign(
-			change((facts, event) => life.startReserved(facts, as<"report">(event))),
-		),
-		noteStart: assign(
-			change((facts, event) => life.noteStart(facts, as<"report">(event))),
-		),
-		leave: assign(
-			change((facts, event) =>
-				line.putBack(
-					life.leave(facts, as<"settled">(event), settled(facts, event)),
-					life.unreadOf(facts, as<"settled" | "overdue">(event)),
-				),
-			),
-		),
-		requeue: assign(
-			change((facts, event) =>
-				requeue(facts, as<"settled">(event), settled(facts, event)),
-			),
-		),
-		append: assign(
-			change((facts, event) => life.append(facts, as<"append">(event))),
-		),
-		wait: assign(change(liveStep<"wait">())),
-		unwait: assign(change(liveStep<"unwait">())),
-		deliver: assign(change(liveStep<"deliver">())),
-		noteAlive: assign(change(liveStep<"alive">())),
-		answer: assign(
-			change((facts, event) => life.answer(facts, as<"answer">(event))),
-		),
-		noteDelivery: assign(
-			change((facts, event) =>
-				life.noteDelivery(facts, as<"delivered">(event)),
-			),
-		),
-		rotate: assign(
-			change((facts, event) => life.rotate(facts, as<"rotate">(event))),
-		),
-		countUsage: assign(
-			change((facts, event) => life.countUsage(facts, as<"usage">(event))),
-		),
-		stopLive: assign(
-			change((facts, event) => generation.stopLive(facts, as<"abort">(event))),
-		),
-		cancelReservation: assign(
-			change((facts, event) =>
-				generation.cancelReservation(facts, as<"abort">(event)),
-			),
-		),
-		dropWaiting: assign(
-			change((facts, event) =>
-				generation.dropWaiting(facts, as<"abort">(event)),
-			),
-		),
-		closed: assign(
-			change((facts, event) => generation.closed(facts, as<"closed">(event))),
-		),
-		postponed: assign(
-			change((facts, event) =>
-				generation.postponed(facts, as<"postponed">(event)),
-			),
-		),
-		mint: assign(
-			change((facts, event) =>
-				generation.mint(facts, as<"reset" | "delete">(event)),
-			),
-		),
-		openByReset: assign(
-			change((facts, event) =>
-				generation.openByReset(facts, as<"reset">(event)),
-			),
-		),
-		deleteAgain: assign(
-			change((facts, event) =>
-				generation.deleteAgain(facts, as<"delete">(event)),
-			),
-		),
-		clearPurge: assign(change(generation.purged)),
-		settleDraining: assign(
-			change((facts, event) =>
-				generation.settleDraining(facts, event, settled(facts, event)),
-			),
-		),
-		startDraining: assign(
-			change((facts, event) =>
-				generation.startDraining(facts, as<"report">(event)),
-			),
-		),
-		patchMeta: assign(
-			change((facts, event) => life.patchMeta(facts, as<"patch">(event))),
-		),
-		importFacts: assign(
-			change((facts, event) => life.importFacts(facts, as<"import">(event))),
-		),
+		...each(changes, asAssign),
 	},
 }).createMachine({
 	id: "session",

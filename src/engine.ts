@@ -10,6 +10,7 @@ import {
 } from "../machines/facts.ts";
 import { type RunFacts, stepRun, ticketOf } from "../machines/run.ts";
 import { type RunTicket, ticketId } from "../machines/ticket.ts";
+import { SessionActors } from "./actor.ts";
 import { dueAt, type RuntimeClock } from "./clock.ts";
 import { Closing } from "./closing.ts";
 import type { Config } from "./config.ts";
@@ -26,13 +27,7 @@ import { Runs, type RunsHost } from "./runs.ts";
 import type { Doubt, LiveSession, Operation, SessionHost } from "./session.ts";
 import { factsOf, type OpenStore, type StoredRefusal } from "./store.ts";
 import { Taking, type TakingHost } from "./taking.ts";
-import {
-	endedBy,
-	type LiveMachine,
-	liveMachine,
-	rowAfter,
-	type Turn,
-} from "./turn.ts";
+import { endedBy, rowAfter, type Turn } from "./turn.ts";
 import { Waiting } from "./waiting.ts";
 
 /** new → starting → open → closing → closed; lost: somebody else took the store. */
@@ -91,7 +86,7 @@ export class Engine<Meta>
 	readonly taking: Taking;
 	readonly runs: Runs;
 	readonly closing: Closing<Meta> | null;
-	readonly machine: LiveMachine;
+	readonly actors: SessionActors;
 	state: EngineState = "new";
 	#store: OpenStore | null = null;
 	#journal: Journal | null = null;
@@ -120,7 +115,7 @@ export class Engine<Meta>
 			? new Closing(this, options.onGenerationEnded)
 			: null;
 		this.directory = new Directory(this, clock, options);
-		this.machine = liveMachine(
+		this.actors = new SessionActors(
 			() => this.#gathering as Turn,
 			(sessionKey) => this.inspection.watches(sessionKey),
 			(deadline) => dueAt(clock, deadline),

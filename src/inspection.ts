@@ -7,7 +7,6 @@ import { sessionMachine, stateOf } from "../machines/session.ts";
 import { errorText } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import type { LiveSession } from "./session.ts";
-import { showAll } from "./turn.ts";
 
 interface Inspector extends Observer<InspectionEvent> {
 	/** Null: it looks at all. */
@@ -56,11 +55,12 @@ export class Inspection {
 
 	/** The actors of a session, as they were last committed. */
 	announce(
-		{ key, actor, committed }: LiveSession,
+		session: LiveSession,
 		to: Iterable<Inspector> = this.#inspectors,
 	): void {
+		session.showRuns();
+		const { key, actor, committed } = session;
 		if (!actor || !committed) return;
-		showAll(actor, committed);
 		const rootId = actor.sessionId;
 		const tell = (event: object) =>
 			this.show(key, event as InspectionEvent, to);

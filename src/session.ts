@@ -2,7 +2,7 @@
  * Owns one session in memory: its mailbox, its actor, and what it did since its last commit. Operations are served one at a time, in
  * order; one that must look something up holds up the ones behind it, of this key alone. Never commits, never publishes.
  */
-import { type Actor, createActor, type InspectionEvent } from "xstate";
+import type { InspectionEvent } from "xstate";
 import type { SessionEvent } from "../machines/events.ts";
 import {
 	isBusy,
@@ -11,7 +11,12 @@ import {
 	shownRow,
 	unusedFacts,
 } from "../machines/facts.ts";
-import { sessionMachine, stateOf } from "../machines/session.ts";
+import {
+	lacksRuns,
+	type SessionActor,
+	type SessionActors,
+	showRuns,
+} from "./actor.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import {
 	factsOf,
@@ -20,7 +25,7 @@ import {
 	type StoredMessage,
 	UnreadableSession,
 } from "./store.ts";
-import { emptyTurn, type LiveMachine, notesOf, type Turn } from "./turn.ts";
+import { emptyTurn, notesOf, type Turn } from "./turn.ts";
 
 /** One thing asked of a session, from the first look to the answer. */
 export interface Operation {
@@ -53,7 +58,7 @@ export interface Doubt {
 /** What a live session needs from the engine that holds it. */
 export interface SessionHost {
 	readonly store: OpenStore;
-	readonly machine: LiveMachine;
+	readonly actors: SessionActors;
 	/** Whether anybody looks at a session through `inspect`. */
 	inspects(sessionKey: string): boolean;
 	/** What ends the generation of a session that has expired, or null. */
@@ -71,8 +76,6 @@ export interface SessionHost {
 	/** The mailbox ran empty. */
 	rested(session: LiveSession): void;
 }
-
-type SessionActor = Actor<LiveMachine>;
 
 /** What a purge erases that the store still has. */
 interface Purging {
@@ -179,7 +182,16 @@ export class LiveSession {
 	/** Another actor in the place of the one that is, made of nothing but these facts. */
 	renew(facts: SessionFacts): void {
 		this.#actor?.stop();
-		this.#actor = this.#create(facts);
+		this.#actor = this.#host.actors.create(facts, this.committed, (error) => {
+			this.#broken = error;
+		});
+	}
+
+	/** For somebody who looks: the runs that were committed, each with an actor that is up to date. */
+	showRuns(): void {
+		if (!this.#actor || !this.committed) return;
+		if (lacksRuns(this.#actor, this.committed)) this.renew(this.facts);
+		showRuns(this.#actor, this.committed);
 	}
 
 	/** Leaves memory. */
@@ -262,26 +274,6 @@ export class LiveSession {
 			};
 			return { facts, lost };
 		}
-	}
-
-	#create(facts: SessionFacts): SessionActor {
-		const { machine } = this.#host;
-		const actor = createActor(machine, {
-			id: this.key,
-			snapshot: sessionMachine.resolveState({
-				value: stateOf(facts),
-				context: { facts },
-			}) as never,
-			input: { sessionKey: this.key },
-		});
-		// Without an observer of errors XState reports them to the process.
-		actor.subscribe({
-			error: (error) => {
-				this.#broken = error;
-			},
-		});
-		actor.start();
-		return actor;
 	}
 
 	/** A turn on a row that cannot be read counts only if it ends that generation; else nothing is known of the session. */

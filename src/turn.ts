@@ -1,8 +1,8 @@
 /**
- * Owns one turn: what an event did to a session, and the live machine whose named effects are gathered into it. A turn is
- * speculative until the journal has committed it; nothing here acts on the world.
+ * Owns one turn: what an event did to a session, with all that its machine asked for gathered into it. A turn is speculative until the
+ * journal has committed it; nothing here acts on the world.
  */
-import { type AnyActorRef, enqueueActions, type InspectionEvent } from "xstate";
+import type { InspectionEvent } from "xstate";
 import type { MessageFate, Reply, SessionEffects } from "../machines/events.ts";
 import {
 	type ArchivedGeneration,
@@ -15,14 +15,7 @@ import {
 	type StoredEntry,
 } from "../machines/facts.ts";
 import type { JsonValue } from "../machines/json.ts";
-import {
-	type RunFacts,
-	runRecordOf,
-	runShown,
-	ticketOf,
-} from "../machines/run.ts";
-import { sessionMachine } from "../machines/session.ts";
-import { unsettledRuns } from "./reader.ts";
+import { type RunFacts, runRecordOf, ticketOf } from "../machines/run.ts";
 import type { LiveSession, Operation } from "./session.ts";
 import type { HiddenRun, StoredMessage, StoredRefusal } from "./store.ts";
 
@@ -164,112 +157,63 @@ function noteTaken(
 	);
 }
 
-/** One child a generation, reused for its runs: a fresh id for every run would cost a third of the throughput. */
-function childOf({ generation }: Pick<RunFacts, "generation">): string {
-	return `generation ${generation}`;
-}
+/** How each thing that the machine asks for gets into a turn. */
+export type Gathering = {
+	readonly [Type in keyof SessionEffects]: (
+		turn: Turn,
+		asked: SessionEffects[Type],
+	) => void;
+};
 
-export type LiveMachine = ReturnType<typeof liveMachine>;
-
-/** Shows a run to its actor, if it has one: after a hydration the runs of before have none. */
-function show(self: AnyActorRef, run: RunFacts): void {
-	const child = self.getSnapshot().children[childOf(run)];
-	if (child) child.send(runShown(run));
-}
-
-/** Brings the children of a session up to what was committed; while nobody looks they are left as they were. */
-export function showAll(actor: AnyActorRef, facts: SessionFacts): void {
-	const unsettled = unsettledRuns(facts);
-	for (const run of unsettled) show(actor, run);
-	const shown = new Set(unsettled.map(childOf));
-	for (const [id, child] of Object.entries<AnyActorRef | undefined>(
-		actor.getSnapshot().children,
-	)) {
-		const run: RunFacts | undefined = child?.getSnapshot().context;
-		if (child && run && !shown.has(id))
-			child.send(runShown({ ...run, status: "settled" }));
-	}
-}
-
-/** The session machine with its effects gathered into the turn that `current` names. Run actors are kept up to date while somebody watches. */
-export function liveMachine(
-	current: () => Turn,
-	isWatched: (sessionKey: string) => boolean,
-	dueAt: (deadline: number) => number,
-) {
-	const showIfWatched = (self: AnyActorRef, run: RunFacts) => {
-		if (isWatched(run.sessionKey)) show(self, run);
-	};
-	return sessionMachine.provide({
-		actions: {
-			reply: (_, reply) => {
-				current().reply = reply;
-			},
-			startRun: enqueueActions(({ enqueue, self }, start) => {
-				enqueue(() => {
-					const turn = current();
-					turn.start = start;
-					if (start.messages.length > 0) noteTaken(turn, start);
-					showIfWatched(self, start.run);
-				});
-				const id = childOf(start.run);
-				if (!self.getSnapshot().children[id])
-					enqueue.spawnChild("run", { id, input: start.run });
-			}),
-			stopRuns: ({ self }, stops) => {
-				const due = stops.map((one) => ({
-					...one,
-					due: dueAt(one.stop.deadline),
-				}));
-				current().stops = [...current().stops, ...due];
-				for (const { run } of stops) showIfWatched(self, run);
-			},
-			showRun: ({ self }, run) => showIfWatched(self, run),
-			keepRuns: ({ self }, runs) => {
-				const turn = current();
-				turn.runs = turn.runs.length > 0 ? [...turn.runs, ...runs] : runs;
-				for (const run of runs)
-					if (run.outcome !== null) showIfWatched(self, run);
-			},
-			keepGeneration: enqueueActions(({ enqueue, self, context }, ended) => {
-				enqueue(() => {
-					current().generations = [...current().generations, ended];
-				});
-				// The child of a generation goes when nothing of that generation is live.
-				const id = childOf(ended);
-				const { facts } = context;
-				const drains = facts.generation === ended.generation && facts.run;
-				if (!drains && self.getSnapshot().children[id]) enqueue.stopChild(id);
-			}),
-			keepMessages: (_, fates) => {
-				noteFates(current(), fates);
-			},
-			keepLine: (_, messages) => {
-				if (messages.length > 0)
-					current().line = messages.map((message) =>
-						noteOf(message, "queued", null, null),
-					);
-			},
-			keepEntry: (_, entry) => {
-				current().entries = [...current().entries, entry];
-			},
-			hideEntries: (_, runs) => {
-				if (runs.length > 0)
-					current().hides = runs.map(({ generation, runId, attempt }) => ({
-						generation,
-						runId,
-						attempt,
-					}));
-			},
-			closeGenerations: (_, closing) => {
-				current().closes = closing.map((one) => ({
-					...one,
-					due: dueAt(one.deadline),
-				}));
-			},
-			purge: (_, { before }) => {
-				current().purgeBefore = before;
-			},
+export function gathering(dueAt: (deadline: number) => number): Gathering {
+	return {
+		reply(turn, reply) {
+			turn.reply = reply;
 		},
-	});
+		startRun(turn, start) {
+			turn.start = start;
+			if (start.messages.length > 0) noteTaken(turn, start);
+		},
+		stopRuns(turn, stops) {
+			const due = stops.map((one) => ({
+				...one,
+				due: dueAt(one.stop.deadline),
+			}));
+			turn.stops = [...turn.stops, ...due];
+		},
+		showRun() {},
+		keepRuns(turn, runs) {
+			turn.runs = turn.runs.length > 0 ? [...turn.runs, ...runs] : runs;
+		},
+		keepGeneration(turn, ended) {
+			turn.generations = [...turn.generations, ended];
+		},
+		keepMessages: noteFates,
+		keepLine(turn, messages) {
+			if (messages.length > 0)
+				turn.line = messages.map((message) =>
+					noteOf(message, "queued", null, null),
+				);
+		},
+		keepEntry(turn, entry) {
+			turn.entries = [...turn.entries, entry];
+		},
+		hideEntries(turn, runs) {
+			if (runs.length > 0)
+				turn.hides = runs.map(({ generation, runId, attempt }) => ({
+					generation,
+					runId,
+					attempt,
+				}));
+		},
+		closeGenerations(turn, closing) {
+			turn.closes = closing.map((one) => ({
+				...one,
+				due: dueAt(one.deadline),
+			}));
+		},
+		purge(turn, { before }) {
+			turn.purgeBefore = before;
+		},
+	};
 }
