@@ -3,6 +3,7 @@ import { sessionMachine } from "turnkeeper/machines";
 import { type ExploreOptions, explore, replayTrace } from "turnkeeper/testing";
 import { describe, expect, test } from "vitest";
 import { small } from "../prove/scenes.ts";
+import { bothWays } from "../support/both-ways.ts";
 
 type Machine = NonNullable<ExploreOptions["machine"]>;
 
@@ -14,7 +15,10 @@ function withGuard(name: string, says: boolean): Machine {
 
 describe("exploration", () => {
 	test.each(small)("exhausts %j", { timeout: 120_000 }, async (scene) => {
-		const { violation, isExhausted, summary } = await explore(scene);
+		const { violation, isExhausted, summary } = await explore({
+			...scene,
+			machine: bothWays(),
+		});
 		expect(violation?.test).toBeUndefined();
 		expect(isExhausted).toBe(true);
 		expect(summary).toMatch(/^exhausted at \d run.*: [\d,]+ states, /);

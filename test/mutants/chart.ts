@@ -21,15 +21,18 @@ const confused: Readonly<Record<string, string>> = {
 	resetting: "idle",
 };
 
-export function chartMutations(file = "machines/session.ts"): Mutation[] {
-	const source = sourceOf(file);
+const chart = sourceOf("machines/session.ts");
+const guards = sourceOf("machines/guards.ts");
+
+export function chartMutations(): Mutation[] {
+	const source = chart;
 	const mutations: Mutation[] = [];
 	const setup = setupOf(source);
-	for (const [name, guard] of guardsOf(setup)) {
+	for (const [name, guard] of tableOf(guards, "guards")) {
 		for (const always of ["true", "false"])
 			mutations.push(
 				replaced(
-					source,
+					guards,
 					"guard",
 					`${name} always ${always}`,
 					guard,
@@ -47,11 +50,6 @@ export function chartMutations(file = "machines/session.ts"): Mutation[] {
 	return distinct(mutations);
 }
 
-/** The names of all guards that the machine has. */
-export function guardNames(file = "machines/session.ts"): string[] {
-	return guardsOf(setupOf(sourceOf(file))).map(([name]) => name);
-}
-
 function setupOf(source: Source): ts.ObjectLiteralExpression {
 	for (const node of nodesOf(source.tree)) {
 		if (!ts.isCallExpression(node) || node.expression.getText() !== "setup")
@@ -62,19 +60,28 @@ function setupOf(source: Source): ts.ObjectLiteralExpression {
 	throw new Error(`${source.file} has no call of setup({ … })`);
 }
 
-function guardsOf(
-	setup: ts.ObjectLiteralExpression,
+/** The entries of `const name = { key: expression, … } satisfies …`. */
+function tableOf(
+	source: Source,
+	name: string,
 ): (readonly [string, ts.Expression])[] {
-	const guards = initializerOf(setup, "guards");
-	if (!guards || !ts.isObjectLiteralExpression(guards))
-		throw new Error("setup({ … }) has no guards");
-	return guards.properties.map((property) => {
-		if (!ts.isPropertyAssignment(property))
-			throw new Error(
-				`guard ${property.getText()} is not of the form name: expression`,
-			);
-		return [property.name.getText(), property.initializer] as const;
-	});
+	for (const node of nodesOf(source.tree)) {
+		if (!ts.isVariableDeclaration(node) || node.name.getText() !== name)
+			continue;
+		const table =
+			node.initializer && ts.isSatisfiesExpression(node.initializer)
+				? node.initializer.expression
+				: node.initializer;
+		if (!table || !ts.isObjectLiteralExpression(table)) continue;
+		return table.properties.map((property) => {
+			if (!ts.isPropertyAssignment(property))
+				throw new Error(
+					`${name}.${property.getText()} is not of the form name: expression`,
+				);
+			return [property.name.getText(), property.initializer] as const;
+		});
+	}
+	throw new Error(`${source.file} has no table of ${name}`);
 }
 
 function* candidateMutations(

@@ -1,9 +1,10 @@
 /**
  * Owns the exploration within large bounds, on demand: `npm run prove:explore`. Says how far it is, on a terminal in one line that is written over,
- * else in a plain line now and then; prints a line for each scene, and the trace of what does not hold, and exits with 1 then.
+ * else in a plain line now and then; prints a line for each scene, and the trace of what does not hold, and exits with 1 then. Each step is made both ways, by XState and the short way.
  */
 import { type ExploreProgress, explore } from "turnkeeper/testing";
 import { duration } from "../../src/replay/words.ts";
+import { bothWays } from "../support/both-ways.ts";
 import { large } from "./scenes.ts";
 
 /** Between plain lines, in ms. */
@@ -31,6 +32,7 @@ for (const [at, scene] of large.entries()) {
 	const { summary, violation, states, transitions, isExhausted } =
 		await explore({
 			...scene,
+			machine: bothWays(),
 			onProgress: (progress) => tell(name, progress),
 		});
 	if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
