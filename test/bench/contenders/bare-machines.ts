@@ -1,0 +1,96 @@
+/**
+ * Owns our own machines with nothing around them: an actor of the session machine per key, its run a promise whose end is sent back as an
+ * event. No journal, no store, no child actor for the run.
+ */
+import { createActor } from "xstate";
+import {
+	type Overlap,
+	sessionMachine,
+	ticketOf,
+} from "../../../machines/index.ts";
+import type { Contender } from "../contender.ts";
+import { mustBe } from "../workload.ts";
+
+const policy: Overlap = {
+	mode: "enqueue",
+	debounceMs: 0,
+	capacity: 1000,
+	onFull: "reject",
+};
+
+/** What `execute` is for turnkeeper. */
+const execute = async () => "done";
+
+/** An actor of the session machine that runs its messages, and tells of each run that has settled. */
+export function bareSession(sessionKey: string, settled: () => void) {
+	const machine = sessionMachine.provide({
+		actions: {
+			startRun: ({ self }, { run }) => {
+				void execute().then(() => {
+					const at = Date.now();
+					self.send({
+						type: "settled",
+						at,
+						ticket: ticketOf(run),
+						end: { at, outcome: "completed" },
+					});
+					settled();
+				});
+			},
+		},
+	});
+	return createActor(machine, {
+		id: sessionKey,
+		input: { sessionKey },
+	}).start();
+}
+
+let ids = 0;
+
+export function messageTo(session: ReturnType<typeof bareSession>): void {
+	const at = Date.now();
+	ids += 1;
+	session.send({
+		type: "message",
+		at,
+		messageId: `message-${ids}`,
+		input: "hi",
+		policy,
+		deadline: at + 5000,
+		sessionId: session.id,
+		grant: `run-${ids}`,
+	});
+}
+
+export const bareMachines: Contender = async (keys) => {
+	let said = 0;
+	let waiting = 0;
+	let done = () => {};
+	const settled = () => {
+		waiting -= 1;
+		if (waiting === 0) done();
+	};
+	const sessions = keys.map((key) => bareSession(key, settled));
+	return {
+		async sweep() {
+			await new Promise<void>((resolve) => {
+				waiting = sessions.length;
+				done = resolve;
+				for (const session of sessions) messageTo(session);
+			});
+			said += sessions.length;
+			return sessions.length;
+		},
+		async close() {
+			let ended = 0;
+			for (const session of sessions) {
+				const { value, context } = session.getSnapshot();
+				if (value !== "ended" || context.facts.run)
+					throw new Error(`session ${session.id} is ${value}, not ended`);
+				ended += context.facts.arrivals;
+				session.stop();
+			}
+			mustBe("messages that were run", said, ended);
+		},
+	};
+};

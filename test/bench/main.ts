@@ -1,0 +1,83 @@
+/**
+ * Owns a run of the bench: which workloads are played, and where what they measured goes. `npm run bench -- --help` says what may be
+ * asked.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Args, argsOf, help, WrongArgs } from "./args.ts";
+import { play } from "./play.ts";
+import { Progress } from "./progress.ts";
+import { type GroupResult, Results } from "./results.ts";
+import { groupTable } from "./table.ts";
+import { workloads } from "./workloads/all.ts";
+
+const machine = {
+	node: process.version,
+	cpu: cpus()[0]?.model ?? "unknown",
+	cores: cpus().length,
+};
+
+async function measured(args: Args, folder: string): Promise<Results> {
+	const chosen = workloads.filter(
+		({ name }) => args.only.length === 0 || args.only.includes(name),
+	);
+	const all = chosen.flatMap((workload) =>
+		workload.groups(args.size).map((group) => ({ workload, group })),
+	);
+	const progress = new Progress(all.length);
+	const groups: GroupResult[] = [];
+	try {
+		for (const { workload, group } of all) {
+			groups.push(
+				await play(workload, group, { folder, rounds: args.rounds, progress }),
+			);
+			progress.next();
+		}
+	} finally {
+		progress.stop();
+	}
+	return new Results(args.size, machine, groups);
+}
+
+async function main(): Promise<void> {
+	const args = argsOf(
+		process.argv.slice(2),
+		workloads.map(({ name }) => name),
+	);
+	if (args.help) {
+		process.stdout.write(help);
+		return;
+	}
+	if (args.folder !== null) mkdirSync(args.folder, { recursive: true });
+	const folder = mkdtempSync(
+		join(args.folder ?? tmpdir(), "turnkeeper-bench-"),
+	);
+	const clear = () => rmSync(folder, { recursive: true, force: true });
+	for (const signal of ["SIGINT", "SIGTERM"] as const)
+		process.once(signal, () => {
+			clear();
+			process.exit(130);
+		});
+	try {
+		const results = await measured(args, folder);
+		const json = JSON.stringify(results, null, "\t");
+		if (typeof args.json === "string") writeFileSync(args.json, `${json}\n`);
+		if (args.json === true) {
+			console.log(json);
+			return;
+		}
+		for (const group of results.groups)
+			console.log(`${groupTable(group, machine, args.size)}\n`);
+	} finally {
+		clear();
+	}
+}
+
+try {
+	await main();
+} catch (error) {
+	if (!(error instanceof WrongArgs)) throw error;
+	console.error(`bench: ${error.message}`);
+	process.exitCode = 2;
+}

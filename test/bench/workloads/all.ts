@@ -1,0 +1,5 @@
+/** Owns the list of the workloads, in the order in which they are played. */
+import type { Workload } from "../workload.ts";
+import { turns } from "./turns.ts";
+
+export const workloads: readonly Workload[] = [turns];

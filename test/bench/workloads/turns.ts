@@ -1,0 +1,39 @@
+/** Owns trivial turns: message, run, end, on few and on many sessions, all of them at once and each one message at a time. */
+import { contenders, keysOf } from "../contender.ts";
+import { numberOf, type Size, type Workload } from "../workload.ts";
+
+const plans: Record<Size, { sessions: number[]; roundMs: number }> = {
+	tiny: { sessions: [1, 1000], roundMs: 30 },
+	normal: { sessions: [1, 100, 1000, 10_000], roundMs: 600 },
+	full: { sessions: [1, 100, 1000, 10_000], roundMs: 1500 },
+};
+
+export const turns: Workload = {
+	name: "turns",
+	groups(size) {
+		const { sessions, roundMs } = plans[size];
+		return sessions.map((count) => ({
+			name: `turns, ${count.toLocaleString("en")} session${count === 1 ? "" : "s"}`,
+			what: "message → run → end, one at a time on each session, all sessions at once",
+			measures: [{ name: "turns", unit: "turns/s", better: "more" }],
+			contenders: Object.keys(contenders),
+			job: { sessions: count, roundMs },
+		}));
+	},
+	async ready(name, job, place) {
+		const contender = await contenders[name]?.();
+		if (!contender) throw new Error(`there is no contender ${name}`);
+		const playing = await contender(keysOf(numberOf(job, "sessions")), place);
+		const roundMs = numberOf(job, "roundMs");
+		return {
+			async round() {
+				let done = 0;
+				const began = performance.now();
+				do done += await playing.sweep();
+				while (performance.now() - began < roundMs);
+				return { turns: (done / (performance.now() - began)) * 1000 };
+			},
+			close: () => playing.close(),
+		};
+	},
+};
