@@ -3,7 +3,7 @@
  * is alone on the machine while it plays.
  */
 import { Absent, type Job, type Place, type Player } from "./workload.ts";
-import { workloads } from "./workloads/all.ts";
+import { workloadNamed } from "./workloads/all.ts";
 
 export type Order =
 	| {
@@ -25,8 +25,7 @@ let player: Player | null = null;
 
 async function obey(order: Order): Promise<Record<string, number>> {
 	if (order.order === "ready") {
-		const workload = workloads.find(({ name }) => name === order.workload);
-		if (!workload) throw new Error(`there is no workload ${order.workload}`);
+		const workload = await workloadNamed(order.workload);
 		player = await workload.ready(order.contender, order.job, order.place);
 		return {};
 	}

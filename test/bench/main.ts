@@ -10,7 +10,7 @@ import { play } from "./play.ts";
 import { Progress } from "./progress.ts";
 import { type GroupResult, Results } from "./results.ts";
 import { groupTable } from "./table.ts";
-import { workloads } from "./workloads/all.ts";
+import { workloadNamed, workloadNames } from "./workloads/all.ts";
 
 const machine = {
 	node: process.version,
@@ -19,8 +19,10 @@ const machine = {
 };
 
 async function measured(args: Args, folder: string): Promise<Results> {
-	const chosen = workloads.filter(
-		({ name }) => args.only.length === 0 || args.only.includes(name),
+	const chosen = await Promise.all(
+		workloadNames
+			.filter((name) => args.only.length === 0 || args.only.includes(name))
+			.map(workloadNamed),
 	);
 	const all = chosen.flatMap((workload) =>
 		workload.groups(args.size).map((group) => ({ workload, group })),
@@ -41,10 +43,7 @@ async function measured(args: Args, folder: string): Promise<Results> {
 }
 
 async function main(): Promise<void> {
-	const args = argsOf(
-		process.argv.slice(2),
-		workloads.map(({ name }) => name),
-	);
+	const args = argsOf(process.argv.slice(2), workloadNames);
 	if (args.help) {
 		process.stdout.write(help);
 		return;

@@ -1,6 +1,19 @@
-/** Owns the list of the workloads, in the order in which they are played. */
+/** Owns the list of the workloads, in the order in which they are played. A contender's process loads its own and no other. */
 import type { Workload } from "../workload.ts";
-import { million } from "./million.ts";
-import { turns } from "./turns.ts";
 
-export const workloads: readonly Workload[] = [turns, million];
+const all: Readonly<Record<string, () => Promise<Workload>>> = {
+	turns: async () => (await import("./turns.ts")).turns,
+	million: async () => (await import("./million.ts")).million,
+	latency: async () => (await import("./latency.ts")).latency,
+};
+
+export const workloadNames: readonly string[] = Object.keys(all);
+
+export async function workloadNamed(name: string): Promise<Workload> {
+	const load = all[name];
+	if (!load)
+		throw new Error(
+			`there is no workload ${name}; it must be one of ${workloadNames.join(", ")}`,
+		);
+	return load();
+}
