@@ -2,7 +2,7 @@
  * Owns our own machines with nothing around them: an actor of the session machine per key, its run a promise whose end is sent back as an
  * event. No journal, no store, no child actor for the run.
  */
-import { createActor } from "xstate";
+import { type Actor, createActor } from "xstate";
 import {
 	type Overlap,
 	sessionMachine,
@@ -21,9 +21,11 @@ const policy: Overlap = {
 /** What `execute` is for turnkeeper. */
 const execute = async () => "done";
 
-/** An actor of the session machine that runs its messages, and tells of each run that has settled. */
-export function bareSession(sessionKey: string, settled: () => void) {
-	const machine = sessionMachine.provide({
+type BareSession = Actor<typeof sessionMachine>;
+
+/** The session machine that runs its messages, and tells of each run that has settled. One for all sessions. */
+function bareMachine(settled: () => void) {
+	return sessionMachine.provide({
 		actions: {
 			startRun: ({ self }, { run }) => {
 				void execute().then(() => {
@@ -39,15 +41,22 @@ export function bareSession(sessionKey: string, settled: () => void) {
 			},
 		},
 	});
-	return createActor(machine, {
-		id: sessionKey,
-		input: { sessionKey },
-	}).start();
+}
+
+/** A session each, none of which has been asked anything. */
+export function bareSessions(
+	keys: readonly string[],
+	settled: () => void,
+): BareSession[] {
+	const machine = bareMachine(settled);
+	return keys.map((sessionKey) =>
+		createActor(machine, { id: sessionKey, input: { sessionKey } }).start(),
+	);
 }
 
 let ids = 0;
 
-export function messageTo(session: ReturnType<typeof bareSession>): void {
+export function messageTo(session: BareSession): void {
 	const at = Date.now();
 	ids += 1;
 	session.send({
@@ -70,7 +79,7 @@ export const bareMachines: Contender = async (keys) => {
 		waiting -= 1;
 		if (waiting === 0) done();
 	};
-	const sessions = keys.map((key) => bareSession(key, settled));
+	const sessions = bareSessions(keys, settled);
 	return {
 		async sweep() {
 			await new Promise<void>((resolve) => {

@@ -1,6 +1,7 @@
 /** Owns load on a host: as much as it takes, and half of that at a steady rate, whatever becomes of what was sent. */
 import { createSessionRuntime } from "../../../src/index.ts";
 import { keysOf } from "../contender.ts";
+import { rateOf } from "../rounds.ts";
 import { type StoreKind, storeOf } from "../store.ts";
 
 const sessions = 1000;
@@ -32,18 +33,15 @@ export class LoadedHost {
 		return host;
 	}
 
-	async #measure(ms: number): Promise<number> {
-		let turns = 0;
-		const began = performance.now();
-		do {
+	#measure(ms: number): Promise<number> {
+		return rateOf(ms, async () => {
 			await Promise.all(
 				this.keys.map(
 					async (key) => (await this.runtime.send(key, "hi")).settled,
 				),
 			);
-			turns += this.keys.length;
-		} while (performance.now() - began < ms);
-		return (turns / (performance.now() - began)) * 1000;
+			return this.keys.length;
+		});
 	}
 
 	/** Half of its capacity for so long; resolves when all has ended, with how long each took to be accepted, in ms. */

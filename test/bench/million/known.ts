@@ -1,4 +1,5 @@
 /** Owns what a turn costs where many sessions are known and as many as ever are active. */
+import { rateOf } from "../rounds.ts";
 import type { Player } from "../workload.ts";
 import { fileOf, knownKey } from "./file.ts";
 import { hostOn, turnsOn } from "./host.ts";
@@ -16,13 +17,11 @@ export async function knownTurns(
 	);
 	return {
 		async round() {
-			let turns = 0;
-			const began = performance.now();
-			do {
+			const rate = await rateOf(roundMs, async () => {
 				await turnsOn(host, keys);
-				turns += keys.length;
-			} while (performance.now() - began < roundMs);
-			return { cost: ((performance.now() - began) / turns) * 1000 };
+				return keys.length;
+			});
+			return { cost: 1e6 / rate };
 		},
 		close: () => host.close(),
 	};

@@ -5,6 +5,9 @@ const all: Readonly<Record<string, () => Promise<Workload>>> = {
 	turns: async () => (await import("./turns.ts")).turns,
 	million: async () => (await import("./million.ts")).million,
 	latency: async () => (await import("./latency.ts")).latency,
+	reports: async () => (await import("./reports.ts")).reports,
+	import: async () => (await import("./import.ts")).imported,
+	heap: async () => (await import("./heap.ts")).heap,
 };
 
 export const workloadNames: readonly string[] = Object.keys(all);

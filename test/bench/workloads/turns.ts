@@ -1,5 +1,6 @@
 /** Owns trivial turns: message, run, end, on few and on many sessions, all of them at once and each one message at a time. */
 import { contenders, keysOf } from "../contender.ts";
+import { rateOf } from "../rounds.ts";
 import { numberOf, type Size, type Workload } from "../workload.ts";
 
 const plans: Record<Size, { sessions: number[]; roundMs: number }> = {
@@ -26,13 +27,9 @@ export const turns: Workload = {
 		const playing = await contender(keysOf(numberOf(job, "sessions")), place);
 		const roundMs = numberOf(job, "roundMs");
 		return {
-			async round() {
-				let done = 0;
-				const began = performance.now();
-				do done += await playing.sweep();
-				while (performance.now() - began < roundMs);
-				return { turns: (done / (performance.now() - began)) * 1000 };
-			},
+			round: async () => ({
+				turns: await rateOf(roundMs, () => playing.sweep()),
+			}),
 			close: () => playing.close(),
 		};
 	},
