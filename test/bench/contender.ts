@@ -1,4 +1,5 @@
 /** Owns who plays turns: by name, each loaded in its own process alone. */
+import type { StoreKind } from "./store.ts";
 import type { Place } from "./workload.ts";
 
 /** Sessions that take turns: message, run, end. */
@@ -15,49 +16,47 @@ export type Contender = (
 	place: Place,
 ) => Promise<Turns>;
 
-const plain = "plain XState, nothing kept";
+/** As they stand in tables, and as figures find them. */
+export const names = {
+	plain: "plain XState, nothing kept",
+	bare: "own machines bare, nothing kept",
+	chatSdk: "Chat SDK, queue in memory",
+	chainEach: "promise chain + SQLite, a commit an event",
+	chainGrouped: "promise chain + SQLite, group commit",
+	chainNormal: "promise chain + SQLite, group commit, normal",
+	raw: "raw SQLite, the same rows",
+	memory: "turnkeeper, memory",
+	full: "turnkeeper, SQLite full",
+	normal: "turnkeeper, SQLite normal",
+	thread: "turnkeeper, SQLite full on a thread",
+} as const;
+
+const chain = async (
+	...options: Parameters<typeof import("./contenders/chain.ts").chain>
+) => (await import("./contenders/chain.ts")).chain(...options);
+
+const turnkeeper = async (store: StoreKind) =>
+	(await import("./contenders/turnkeeper.ts")).turnkeeper({ store });
 
 /** The first is the yardstick. */
 export const contenders: Readonly<Record<string, () => Promise<Contender>>> = {
-	[plain]: async () =>
+	[names.plain]: async () =>
 		(await import("./contenders/plain-xstate.ts")).plainXstate,
-	"own machines bare, nothing kept": async () =>
+	[names.bare]: async () =>
 		(await import("./contenders/bare-machines.ts")).bareMachines,
-	"Chat SDK, queue in memory": async () =>
+	[names.chatSdk]: async () =>
 		(await import("./contenders/chat-sdk.ts")).chatSdk,
-	"promise chain + SQLite, a commit an event": async () =>
-		(await import("./contenders/chain.ts")).chain({
-			commits: "each",
-			synchronous: "full",
-		}),
-	"promise chain + SQLite, group commit": async () =>
-		(await import("./contenders/chain.ts")).chain({
-			commits: "grouped",
-			synchronous: "full",
-		}),
-	"promise chain + SQLite, group commit, normal": async () =>
-		(await import("./contenders/chain.ts")).chain({
-			commits: "grouped",
-			synchronous: "normal",
-		}),
-	"raw SQLite, the same rows": async () =>
+	[names.chainEach]: () => chain({ commits: "each", synchronous: "full" }),
+	[names.chainGrouped]: () =>
+		chain({ commits: "grouped", synchronous: "full" }),
+	[names.chainNormal]: () =>
+		chain({ commits: "grouped", synchronous: "normal" }),
+	[names.raw]: async () =>
 		(await import("./contenders/raw-sqlite.ts")).rawSqlite,
-	"turnkeeper, memory": async () =>
-		(await import("./contenders/turnkeeper.ts")).turnkeeper({
-			store: "memory",
-		}),
-	"turnkeeper, SQLite full": async () =>
-		(await import("./contenders/turnkeeper.ts")).turnkeeper({
-			store: "full",
-		}),
-	"turnkeeper, SQLite normal": async () =>
-		(await import("./contenders/turnkeeper.ts")).turnkeeper({
-			store: "normal",
-		}),
-	"turnkeeper, SQLite full on a thread": async () =>
-		(await import("./contenders/turnkeeper.ts")).turnkeeper({
-			store: "thread",
-		}),
+	[names.memory]: () => turnkeeper("memory"),
+	[names.full]: () => turnkeeper("full"),
+	[names.normal]: () => turnkeeper("normal"),
+	[names.thread]: () => turnkeeper("thread"),
 };
 
 export function keysOf(count: number): string[] {

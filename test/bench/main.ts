@@ -6,11 +6,17 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Args, argsOf, help, WrongArgs } from "./args.ts";
+import { figures } from "./figures.ts";
 import { play } from "./play.ts";
+import { plotted } from "./plot.ts";
 import { Progress } from "./progress.ts";
+import { figuresText, readingsOf, tellReadme } from "./readme.ts";
 import { type GroupResult, Results } from "./results.ts";
 import { groupTable } from "./table.ts";
 import { workloadNamed, workloadNames } from "./workloads/all.ts";
+
+/** As the README repeats it. */
+const typed = process.argv.slice(2).join(" ");
 
 const machine = {
 	node: process.version,
@@ -19,9 +25,12 @@ const machine = {
 };
 
 async function measured(args: Args, folder: string): Promise<Results> {
+	const only = args.only.map(
+		(name) => figures.find(({ id }) => id === name)?.workload ?? name,
+	);
 	const chosen = await Promise.all(
 		workloadNames
-			.filter((name) => args.only.length === 0 || args.only.includes(name))
+			.filter((name) => only.length === 0 || only.includes(name))
 			.map(workloadNamed),
 	);
 	const all = chosen.flatMap((workload) =>
@@ -42,8 +51,26 @@ async function measured(args: Args, folder: string): Promise<Results> {
 	return new Results(args.size, machine, groups);
 }
 
+/** To wherever the arguments say. */
+async function tell(results: Results, args: Args): Promise<void> {
+	if (args.json !== null) {
+		const all = { ...results, figures: readingsOf(results) };
+		const json = JSON.stringify(all, null, "\t");
+		if (args.json === true) console.log(json);
+		else writeFileSync(args.json, `${json}\n`);
+	}
+	if (args.plot !== null) writeFileSync(args.plot, await plotted(results));
+	if (args.readme) tellReadme(results, `npm run bench -- ${typed}`);
+	if (args.json === true) return;
+	console.log(`${figuresText(results)}\n`);
+	for (const group of results.groups)
+		console.log(`${groupTable(group, machine, args.size)}\n`);
+}
+
 async function main(): Promise<void> {
-	const args = argsOf(process.argv.slice(2), workloadNames);
+	const args = argsOf(process.argv.slice(2), [
+		...new Set([...workloadNames, ...figures.map(({ id }) => id)]),
+	]);
 	if (args.help) {
 		process.stdout.write(help);
 		return;
@@ -60,14 +87,7 @@ async function main(): Promise<void> {
 		});
 	try {
 		const results = await measured(args, folder);
-		const json = JSON.stringify(results, null, "\t");
-		if (typeof args.json === "string") writeFileSync(args.json, `${json}\n`);
-		if (args.json === true) {
-			console.log(json);
-			return;
-		}
-		for (const group of results.groups)
-			console.log(`${groupTable(group, machine, args.size)}\n`);
+		await tell(results, args);
 	} finally {
 		clear();
 	}

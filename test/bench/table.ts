@@ -14,8 +14,11 @@ export function shownNumber(number: number): string {
 	});
 }
 
-/** Columns as wide as they must be; the first stands left, the others right. */
-export function columns(rows: readonly (readonly string[])[]): string {
+/** Columns as wide as they must be; the first, or so many, stand left, the others right. */
+export function columns(
+	rows: readonly (readonly string[])[],
+	left = 1,
+): string {
 	const widths = (rows[0] ?? []).map((_, at) =>
 		Math.max(...rows.map((row) => (row[at] ?? "").length)),
 	);
@@ -23,7 +26,7 @@ export function columns(rows: readonly (readonly string[])[]): string {
 		.map((row) =>
 			row
 				.map((cell, at) =>
-					at === 0
+					at < left
 						? cell.padEnd(widths[at] ?? 0)
 						: cell.padStart(widths[at] ?? 0),
 				)

@@ -8,6 +8,8 @@ const all: Readonly<Record<string, () => Promise<Workload>>> = {
 	reports: async () => (await import("./reports.ts")).reports,
 	import: async () => (await import("./import.ts")).imported,
 	heap: async () => (await import("./heap.ts")).heap,
+	bursts: async () => (await import("./bursts.ts")).burstsByMode,
+	resets: async () => (await import("./resets.ts")).resets,
 };
 
 export const workloadNames: readonly string[] = Object.keys(all);

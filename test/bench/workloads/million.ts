@@ -66,6 +66,14 @@ export function knownFiles(size: Size): { few: string; many: string } {
 	return { few: knows(few), many: knows(known) };
 }
 
+/** The numbers that figures are named by. */
+export function knownCounts(size: Size): Record<keyof Plan, string> {
+	const entries = Object.entries(plans[size]);
+	return Object.fromEntries(
+		entries.map(([name, count]) => [name, shown(count)]),
+	) as Record<keyof Plan, string>;
+}
+
 export const million: Workload = {
 	name: "million",
 	groups(size): readonly Group[] {
