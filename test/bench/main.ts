@@ -62,7 +62,7 @@ async function tell(results: Results, args: Args): Promise<void> {
 	if (args.plot !== null) writeFileSync(args.plot, await plotted(results));
 	if (args.readme) tellReadme(results, `npm run bench -- ${typed}`);
 	if (args.json === true) return;
-	console.log(`${figuresText(results)}\n`);
+	if (readingsOf(results).length > 0) console.log(`${figuresText(results)}\n`);
 	for (const group of results.groups)
 		console.log(`${groupTable(group, machine, args.size)}\n`);
 }

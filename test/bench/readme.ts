@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { figures, type Reading, readingOf } from "./figures.ts";
 import type { Results } from "./results.ts";
-import { columns, shownMachine } from "./table.ts";
+import { columns, shownMachine, shownRounds } from "./table.ts";
 
 const readme = new URL("../../README.md", import.meta.url);
 const block =
@@ -27,7 +27,7 @@ function conditions(results: Results): string {
 	const range = (numbers: readonly number[]) =>
 		`${Math.min(...numbers).toFixed(2)}–${Math.max(...numbers).toFixed(2)} ms`;
 	const rounds = Math.max(...results.groups.map((group) => group.rounds));
-	return `${shownMachine(results.machine, results.size)}, medians of ${rounds} rounds; one fsync ${range(medians)} (p99 ${range(p99)}), measured before each group`;
+	return `${shownMachine(results.machine, results.size)}, medians of ${shownRounds(rounds)}; one fsync ${range(medians)} (p99 ${range(p99)}), measured before each group`;
 }
 
 export function figuresText(results: Results): string {

@@ -41,6 +41,10 @@ export function shownMachine(machine: Machine, size: Size): string {
 	return `Node ${machine.node}, ${machine.cores} cores (${machine.cpu}), size ${size}`;
 }
 
+export function shownRounds(rounds: number): string {
+	return `${rounds} round${rounds === 1 ? "" : "s"}`;
+}
+
 export function shownFsync({ fsync }: GroupResult): string {
 	const { appends, medianMs, p99Ms } = fsync;
 	return `one fsync ${medianMs.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms (${appends} appends of 4 kB)`;
@@ -58,7 +62,7 @@ export function groupTable(
 	return [
 		group.name,
 		group.what,
-		`${shownMachine(machine, size)}, ${group.rounds} round${group.rounds === 1 ? "" : "s"}${job && `, ${job}`}`,
+		`${shownMachine(machine, size)}, ${shownRounds(group.rounds)}${job && `, ${job}`}`,
 		shownFsync(group),
 		...group.measures.map((measure) => measureTable(group, measure)),
 		...group.contenders
