@@ -14,6 +14,11 @@ export function shownNumber(number: number): string {
 	});
 }
 
+/** What is set against nothing has no ratio. */
+function shownRatio(ratio: number): string {
+	return Number.isFinite(ratio) ? ratio.toFixed(2) : "–";
+}
+
 /** Columns as wide as they must be; the first, or so many, stand left, the others right. */
 export function columns(
 	rows: readonly (readonly string[])[],
@@ -91,7 +96,7 @@ function measureTable(group: GroupResult, measure: Measure): string {
 			`  ${name}`,
 			shownNumber(median(numbers)),
 			`${shownNumber(Math.min(...numbers))}–${shownNumber(Math.max(...numbers))}`,
-			present.length > 1 ? median(ratios(numbers, base)).toFixed(2) : "",
+			present.length > 1 ? shownRatio(median(ratios(numbers, base))) : "",
 		]),
 	]);
 }
