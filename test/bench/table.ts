@@ -43,7 +43,7 @@ export function columns(
 
 /** What a reader must know of a run to judge its numbers. */
 export function shownMachine(machine: Machine, size: Size): string {
-	return `Node ${machine.node}, ${machine.cores} cores (${machine.cpu}), size ${size}`;
+	return `Node ${machine.node}, ${machine.cores} cores (${machine.cpu}), size ${size}${size === "tiny" ? ", which proves nothing" : ""}`;
 }
 
 export function shownRounds(rounds: number): string {

@@ -36,6 +36,13 @@ export interface Group {
 	readonly execArgv?: readonly string[];
 }
 
+/** Rounds until the compiler has seen all of a contender's code often enough; turnkeeper's takes some seconds. */
+export const warmUpRounds: Readonly<Record<Size, number>> = {
+	tiny: 1,
+	normal: 5,
+	full: 5,
+};
+
 /** A contender that is ready to play, in its own process. */
 export interface Player {
 	round(): Promise<Sample>;

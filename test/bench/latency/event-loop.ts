@@ -14,7 +14,7 @@ export async function eventLoopDelay(
 	folder: string,
 	roundMs: number,
 ): Promise<Player> {
-	const host = await LoadedHost.start(kind, folder, roundMs / 4);
+	const host = await LoadedHost.start(kind, folder, roundMs / 2);
 	return {
 		async round() {
 			// As fine as it can be: what it tells includes its own interval.

@@ -21,8 +21,9 @@ export async function resets(
 	kind: StoreKind,
 	folder: string,
 	each: number,
+	warmMs: number,
 ): Promise<Player> {
-	const host = await LoadedHost.start(kind, folder, 50);
+	const host = await LoadedHost.start(kind, folder, warmMs);
 	const probe = new FsyncProbe(folder);
 	let said = 0;
 	return {
@@ -57,7 +58,7 @@ export async function sends(
 	folder: string,
 	roundMs: number,
 ): Promise<Player> {
-	const host = await LoadedHost.start(kind, folder, roundMs / 4);
+	const host = await LoadedHost.start(kind, folder, roundMs / 2);
 	const probe = new FsyncProbe(folder);
 	return {
 		async round() {

@@ -1,14 +1,19 @@
 /** Owns bursts of messages under each overlap mode. */
 import type { OverlapMode } from "../../../src/index.ts";
 import { bursts } from "../storms/burst.ts";
-import { numberOf, type Size, type Workload } from "../workload.ts";
+import {
+	numberOf,
+	type Size,
+	type Workload,
+	warmUpRounds,
+} from "../workload.ts";
 
 const plans: Record<
 	Size,
 	{ sessions: number; burst: number; roundMs: number }
 > = {
 	tiny: { sessions: 20, burst: 5, roundMs: 30 },
-	normal: { sessions: 200, burst: 10, roundMs: 600 },
+	normal: { sessions: 200, burst: 10, roundMs: 1000 },
 	full: { sessions: 200, burst: 10, roundMs: 1500 },
 };
 
@@ -37,6 +42,7 @@ export const burstsByMode: Workload = {
 			],
 			contenders: Object.keys(modes),
 			job: plans[size],
+			warmUp: warmUpRounds[size],
 		},
 	],
 	async ready(contender, job, { folder }) {

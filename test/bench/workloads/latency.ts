@@ -7,6 +7,7 @@ import {
 	numberOf,
 	type Size,
 	type Workload,
+	warmUpRounds,
 } from "../workload.ts";
 
 const plans: Record<Size, { resets: number; roundMs: number }> = {
@@ -44,7 +45,8 @@ export const latency: Workload = {
 				what: "one reset at a time, until it has answered, and one fsync after each",
 				measures: waits,
 				contenders: [inProcess, onThread],
-				job: { play: "reset", each },
+				warmUp: warmUpRounds[size],
+				job: { play: "reset", each, roundMs },
 			},
 			{
 				name: latencyGroups.send,
@@ -70,7 +72,12 @@ export const latency: Workload = {
 		const kind = contender === onThread ? "thread" : "full";
 		switch (job.play) {
 			case "reset":
-				return resets(kind, folder, numberOf(job, "each"));
+				return resets(
+					kind,
+					folder,
+					numberOf(job, "each"),
+					numberOf(job, "roundMs") / 4,
+				);
 			case "send":
 				return sends(kind, folder, numberOf(job, "roundMs"));
 			case "loop":

@@ -4,7 +4,13 @@ import { maker } from "../million/file.ts";
 import { knownTurns } from "../million/known.ts";
 import { residentMemory } from "../million/memory.ts";
 import { touches } from "../million/touch.ts";
-import { type Group, numberOf, type Size, type Workload } from "../workload.ts";
+import {
+	type Group,
+	numberOf,
+	type Size,
+	type Workload,
+	warmUpRounds,
+} from "../workload.ts";
 
 interface Plan {
 	readonly known: number;
@@ -33,7 +39,7 @@ const plans: Record<Size, Plan> = {
 		resident: 10_000,
 		unsettled: 100,
 		touches: 200,
-		roundMs: 600,
+		roundMs: 1000,
 	},
 	full: {
 		known: 1_000_000,
@@ -93,6 +99,7 @@ export const million: Workload = {
 				name: millionGroups.turns,
 				what: "message → run → end on as many active sessions, SQLite full",
 				measures: [{ name: "cost", unit: "µs a turn", better: "less" }],
+				warmUp: warmUpRounds[size],
 				contenders: [few, many],
 				job: {
 					play: "turns",
@@ -120,6 +127,7 @@ export const million: Workload = {
 				name: millionGroups.boot,
 				what: "start() on a file with sessions whose runs died",
 				measures: [{ name: "boot", unit: "ms", better: "less" }],
+				warmUp: warmUpRounds[size],
 				contenders: [few, many],
 				job: {
 					play: "boot",
@@ -138,6 +146,7 @@ export const million: Workload = {
 					{ name: "readAgain", unit: "µs, get, resident", better: "less" },
 				],
 				contenders: [many],
+				warmUp: warmUpRounds[size],
 				job: { play: "touch", known: plan.known, each: plan.touches },
 			},
 		];

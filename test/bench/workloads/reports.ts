@@ -11,11 +11,12 @@ import {
 	type Player,
 	type Size,
 	type Workload,
+	warmUpRounds,
 } from "../workload.ts";
 
 const plans: Record<Size, { sessions: number; roundMs: number }> = {
 	tiny: { sessions: 100, roundMs: 30 },
-	normal: { sessions: 1000, roundMs: 600 },
+	normal: { sessions: 1000, roundMs: 1000 },
 	full: { sessions: 1000, roundMs: 1500 },
 };
 
@@ -56,6 +57,7 @@ export const reports: Workload = {
 			measures: [{ name: "events", unit: "events/s", better: "more" }],
 			contenders: [plainTurns, plainSends, ...Object.keys(stores)],
 			job: plans[size],
+			warmUp: warmUpRounds[size],
 		},
 	],
 	async ready(contender, job, place) {

@@ -2,11 +2,16 @@
 
 import type { StoreKind } from "../store.ts";
 import { plainResets, resetStorm } from "../storms/reset-storm.ts";
-import { numberOf, type Size, type Workload } from "../workload.ts";
+import {
+	numberOf,
+	type Size,
+	type Workload,
+	warmUpRounds,
+} from "../workload.ts";
 
 const plans: Record<Size, { sessions: number; roundMs: number }> = {
 	tiny: { sessions: 100, roundMs: 30 },
-	normal: { sessions: 1000, roundMs: 600 },
+	normal: { sessions: 1000, roundMs: 1000 },
 	full: { sessions: 1000, roundMs: 1500 },
 };
 
@@ -28,6 +33,7 @@ export const resets: Workload = {
 			measures: [{ name: "resets", unit: "resets/s", better: "more" }],
 			contenders: [plain, ...Object.keys(stores)],
 			job: plans[size],
+			warmUp: warmUpRounds[size],
 		},
 	],
 	async ready(contender, job, { folder }) {

@@ -1,11 +1,16 @@
 /** Owns trivial turns: message, run, end, on few and on many sessions, all of them at once and each one message at a time. */
-import { contenders, keysOf } from "../contender.ts";
+import { contenders, keysOf, names } from "../contender.ts";
 import { rateOf } from "../rounds.ts";
-import { numberOf, type Size, type Workload } from "../workload.ts";
+import {
+	numberOf,
+	type Size,
+	type Workload,
+	warmUpRounds,
+} from "../workload.ts";
 
 const plans: Record<Size, { sessions: number[]; roundMs: number }> = {
 	tiny: { sessions: [1000], roundMs: 30 },
-	normal: { sessions: [1, 100, 1000, 10_000], roundMs: 600 },
+	normal: { sessions: [1, 100, 1000, 10_000], roundMs: 1000 },
 	full: { sessions: [1, 100, 1000, 10_000], roundMs: 1500 },
 };
 
@@ -15,13 +20,17 @@ export function turnsGroup(sessions: number): string {
 
 export const turns: Workload = {
 	name: "turns",
+	/** With a commit an event a sweep over the most sessions takes half a minute: only the full size waits for it. */
 	groups(size) {
 		const { sessions, roundMs } = plans[size];
 		return sessions.map((count) => ({
 			name: turnsGroup(count),
 			what: "message → run → end, one at a time on each session, all sessions at once",
 			measures: [{ name: "turns", unit: "turns/s", better: "more" }],
-			contenders: Object.keys(contenders),
+			contenders: Object.keys(contenders).filter(
+				(name) => name !== names.chainEach || count <= 1000 || size === "full",
+			),
+			warmUp: warmUpRounds[size],
 			job: { sessions: count, roundMs },
 		}));
 	},
