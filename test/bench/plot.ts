@@ -40,7 +40,13 @@ export async function plotted(results: Results): Promise<string> {
 	const { compile } = await import("vega-lite");
 	const { parse, View } = await import("vega");
 	const inOrder = [...new Set(points.map(({ contender }) => contender))];
-	const y = { field: "contender", type: "nominal", sort: inOrder, title: null };
+	const y = {
+		field: "contender",
+		type: "nominal",
+		sort: inOrder,
+		title: null,
+		axis: { labelLimit: 400 },
+	};
 	const fsyncs = results.groups
 		.filter(({ workload }) => workload === "turns")
 		.map(({ fsync }) => fsync.medianMs);

@@ -57,8 +57,10 @@ export const rawSqlite: Contender = async (keys, { folder }) => {
 	db.exec("PRAGMA wal_autocheckpoint = 8000");
 	const patternOf = (table: string) =>
 		db.prepare(`SELECT * FROM ${table}`).get() as Record_;
+	const message = patternOf("messages");
+	const idLength = String(message.message_id).length;
 	const addSession = inserting(db, "sessions", patternOf("sessions"));
-	const addMessage = inserting(db, "messages", patternOf("messages"));
+	const addMessage = inserting(db, "messages", message);
 	const addRun = inserting(db, "runs", patternOf("runs"));
 	const update = updating(db, patternOf("sessions"));
 	const begin = db.prepare("BEGIN IMMEDIATE");
@@ -81,7 +83,7 @@ export const rawSqlite: Contender = async (keys, { folder }) => {
 				said += 1;
 				const session = ids[turn % ids.length] as number | bigint;
 				// As long as those of turnkeeper, and rising as they do.
-				const id = said.toString(36).padStart(36, "0");
+				const id = said.toString(36).padStart(idLength, "0");
 				addMessage({ session, message_id: id, seq: said });
 				addRun({ session, run_id: id });
 				update(session, { version: said });

@@ -15,15 +15,19 @@ export function turnkeeper({ store: kind }: { store: StoreKind }): Contender {
 		});
 		await runtime.start();
 		let said = 0;
+		let completed = 0;
+		async function turn(key: string): Promise<void> {
+			const { settled } = await runtime.send(key, "hi");
+			if ((await settled).outcome === "completed") completed += 1;
+		}
 		return {
 			async sweep() {
-				await Promise.all(
-					keys.map(async (key) => (await runtime.send(key, "hi")).settled),
-				);
+				await Promise.all(keys.map(turn));
 				said += keys.length;
 				return keys.length;
 			},
 			async close() {
+				mustBe("turns that completed", said, completed);
 				const each = said / keys.length;
 				if (kind === "memory")
 					for (const key of keys) {
