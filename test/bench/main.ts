@@ -15,9 +15,6 @@ import { type GroupResult, Results } from "./results.ts";
 import { groupTable } from "./table.ts";
 import { workloadNamed, workloadNames } from "./workloads/all.ts";
 
-/** As the README repeats it. */
-const typed = process.argv.slice(2).join(" ");
-
 const machine = {
 	node: process.version,
 	cpu: cpus()[0]?.model ?? "unknown",
@@ -60,7 +57,11 @@ async function tell(results: Results, args: Args): Promise<void> {
 		else writeFileSync(args.json, `${json}\n`);
 	}
 	if (args.plot !== null) writeFileSync(args.plot, await plotted(results));
-	if (args.readme) tellReadme(results, `npm run bench -- ${typed}`);
+	if (args.readme)
+		tellReadme(
+			results,
+			`npm run bench -- --size ${args.size} --rounds ${args.rounds} --readme`,
+		);
 	if (args.json === true) return;
 	if (readingsOf(results).length > 0) console.log(`${figuresText(results)}\n`);
 	for (const group of results.groups)
