@@ -2,6 +2,7 @@
  * Owns what people write by hand: a Map of promises, one chain a session key, and a row a session in SQLite, upserted when a message is
  * queued, when its run begins and when it ends. Either each upsert is a commit, or those of one tick are one.
  */
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Contender } from "../contender.ts";
@@ -12,14 +13,22 @@ interface Options {
 	readonly synchronous: "full" | "normal";
 }
 
-type Row = readonly [
-	key: string,
-	status: "queued" | "running" | "ended",
-	messageId: string,
-	output: string | null,
-	turns: number,
-	updatedAt: number,
-];
+/** What a host's list of sessions shows, and the message, so that it is not lost with the process. */
+const columns = [
+	"key",
+	"session_id",
+	"status",
+	"message_id",
+	"input",
+	"output",
+	"turns",
+	"created_at",
+	"updated_at",
+	"started_at",
+	"ended_at",
+] as const;
+
+type Row = Readonly<Record<(typeof columns)[number], string | number | null>>;
 
 interface Save {
 	readonly row: Row;
@@ -43,16 +52,23 @@ class Rows {
 		this.#db.exec(`
 			CREATE TABLE sessions (
 				key TEXT PRIMARY KEY,
+				session_id TEXT NOT NULL,
 				status TEXT NOT NULL,
 				message_id TEXT NOT NULL,
+				input TEXT NOT NULL,
 				output TEXT,
 				turns INTEGER NOT NULL,
-				updated_at REAL NOT NULL
+				created_at REAL NOT NULL,
+				updated_at REAL NOT NULL,
+				started_at REAL,
+				ended_at REAL
 			) STRICT, WITHOUT ROWID`);
 		this.#upsert = this.#db.prepare(
-			`INSERT INTO sessions (key, status, message_id, output, turns, updated_at) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (key) DO UPDATE SET status = excluded.status, message_id = excluded.message_id,
-				output = excluded.output, turns = excluded.turns, updated_at = excluded.updated_at`,
+			`INSERT INTO sessions (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})
+			ON CONFLICT (key) DO UPDATE SET ${columns
+				.slice(1)
+				.map((name) => `${name} = excluded.${name}`)
+				.join(", ")}`,
 		);
 		this.#begin = this.#db.prepare("BEGIN IMMEDIATE");
 		this.#commit = this.#db.prepare("COMMIT");
@@ -61,8 +77,12 @@ class Rows {
 
 	/** A statement outside of a transaction is a transaction. */
 	readonly #saveNow = async (row: Row): Promise<void> => {
-		this.#upsert.run(...row);
+		this.#write(row);
 	};
+
+	#write(row: Row): void {
+		this.#upsert.run(...columns.map((name) => row[name]));
+	}
 
 	readonly #saveSoon = (row: Row): Promise<void> =>
 		new Promise((resolve, reject) => {
@@ -75,7 +95,7 @@ class Rows {
 		this.#saves = [];
 		try {
 			this.#begin.run();
-			for (const { row } of saves) this.#upsert.run(...row);
+			for (const { row } of saves) this.#write(row);
 			this.#commit.run();
 		} catch (error) {
 			if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
@@ -106,26 +126,44 @@ export function chain(options: Options): Contender {
 	return async (keys, { folder }) => {
 		const rows = new Rows(join(folder, "chain.db"), options);
 		const chains = new Map<string, Promise<void>>();
-		const turnsOf = new Map<string, number>();
+		const known = new Map<string, Row>();
 		let said = 0;
 		let messages = 0;
 
-		async function run(key: string, messageId: string): Promise<void> {
-			const turns = (turnsOf.get(key) ?? 0) + 1;
-			turnsOf.set(key, turns);
-			await rows.save([key, "running", messageId, null, turns, Date.now()]);
-			const output = await execute();
-			await rows.save([key, "ended", messageId, output, turns, Date.now()]);
+		/** The row as it is now known, with what changes. */
+		async function save(key: string, change: Partial<Row>): Promise<void> {
+			const now = Date.now();
+			const before = known.get(key) ?? {
+				key,
+				session_id: randomUUID(),
+				status: "idle",
+				message_id: "",
+				input: "",
+				output: null,
+				turns: 0,
+				created_at: now,
+				updated_at: now,
+				started_at: null,
+				ended_at: null,
+			};
+			const row = { ...before, ...change, updated_at: now };
+			known.set(key, row);
+			await rows.save(row);
 		}
 
-		async function send(key: string): Promise<void> {
+		async function run(key: string): Promise<void> {
+			const turns = Number(known.get(key)?.turns) + 1;
+			const started_at = Date.now();
+			await save(key, { status: "running", turns, started_at, ended_at: null });
+			const output = await execute();
+			await save(key, { status: "ended", output, ended_at: Date.now() });
+		}
+
+		async function send(key: string, input: string): Promise<void> {
 			messages += 1;
-			const messageId = `message-${messages}`;
-			const before = turnsOf.get(key) ?? 0;
-			await rows.save([key, "queued", messageId, null, before, Date.now()]);
-			const turn = (chains.get(key) ?? Promise.resolve()).then(() =>
-				run(key, messageId),
-			);
+			const message_id = `message-${messages}`;
+			await save(key, { status: "queued", message_id, input, output: null });
+			const turn = (chains.get(key) ?? Promise.resolve()).then(() => run(key));
 			chains.set(key, turn);
 			await turn;
 			if (chains.get(key) === turn) chains.delete(key);
@@ -133,7 +171,7 @@ export function chain(options: Options): Contender {
 
 		return {
 			async sweep() {
-				await Promise.all(keys.map(send));
+				await Promise.all(keys.map((key) => send(key, "hi")));
 				said += keys.length;
 				return keys.length;
 			},
