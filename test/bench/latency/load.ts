@@ -1,0 +1,72 @@
+/** Owns load on a host: as much as it takes, and half of that at a steady rate, whatever becomes of what was sent. */
+import { createSessionRuntime } from "../../../src/index.ts";
+import { keysOf } from "../contender.ts";
+import { rateOf } from "../rounds.ts";
+import { type StoreKind, storeOf } from "../store.ts";
+
+const sessions = 1000;
+
+export class LoadedHost {
+	readonly runtime;
+	readonly keys = keysOf(sessions);
+	/** Turns per second that it takes when the next are sent as soon as the last have ended. */
+	capacity = 0;
+
+	private constructor(store: Awaited<ReturnType<typeof storeOf>>["store"]) {
+		this.runtime = createSessionRuntime<string, string>({
+			store,
+			execute: async () => "done",
+		});
+	}
+
+	/** With its capacity measured for so long, after five times as long to warm up. */
+	static async start(
+		kind: StoreKind,
+		folder: string,
+		measureMs: number,
+	): Promise<LoadedHost> {
+		const { store } = await storeOf(kind, folder);
+		const host = new LoadedHost(store);
+		await host.runtime.start();
+		await host.#measure(5 * measureMs);
+		host.capacity = await host.#measure(measureMs);
+		return host;
+	}
+
+	#measure(ms: number): Promise<number> {
+		return rateOf(ms, async () => {
+			await Promise.all(
+				this.keys.map(
+					async (key) => (await this.runtime.send(key, "hi")).settled,
+				),
+			);
+			return this.keys.length;
+		});
+	}
+
+	/** Half of its capacity for so long; resolves when all has ended, with how long each took to be accepted, in ms. */
+	async halfLoad(ms: number): Promise<number[]> {
+		const perMs = this.capacity / 2 / 1000;
+		const accepted: number[] = [];
+		const ends: Promise<unknown>[] = [];
+		const send = async (key: string) => {
+			const began = performance.now();
+			const { settled } = await this.runtime.send(key, "hi");
+			accepted.push(performance.now() - began);
+			return settled;
+		};
+		const began = performance.now();
+		for (let passed = 0; passed < ms; passed = performance.now() - began) {
+			const due = Math.floor(passed * perMs);
+			while (ends.length < due)
+				ends.push(send(this.keys[ends.length % sessions] as string));
+			await new Promise<void>((next) => setTimeout(next, 1));
+		}
+		await Promise.all(ends);
+		return accepted;
+	}
+
+	close(): Promise<void> {
+		return this.runtime.close();
+	}
+}
