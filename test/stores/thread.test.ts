@@ -11,7 +11,7 @@ import {
 	VersionConflict,
 } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { storeAt } from "../../src/sqlite/opening.ts";
 import { onThread } from "../../src/sqlite/thread.ts";
 import { carried, restored } from "../../src/sqlite/thread-error.ts";
@@ -46,6 +46,17 @@ function closedGate() {
 	return { gate, open };
 }
 
+/** As another program finds them. */
+function keysIn(path: string): unknown[] {
+	const db = new DatabaseSync(path, { readOnly: true });
+	try {
+		const found = db.prepare("SELECT session_key FROM sessions").all();
+		return found.map((row) => row.session_key);
+	} finally {
+		db.close();
+	}
+}
+
 const loopTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 test.each(["yes", 1, null])("thread: %j is refused at once", (thread) => {
@@ -55,6 +66,14 @@ test.each(["yes", 1, null])("thread: %j is refused at once", (thread) => {
 			message: `thread is ${JSON.stringify(thread)}; it must be true or false`,
 		}),
 	);
+});
+
+test("without a thread, a commit has happened when the call returns", async () => {
+	const path = temporaryFile();
+	const store = await opened(sqliteStore(path));
+	const committed = commit(store, writeOf("k", 0));
+	expect(keysIn(path)).toEqual(["k"]);
+	await committed;
 });
 
 describe("while the disk is slow", () => {
@@ -73,11 +92,7 @@ describe("while the disk is slow", () => {
 		open();
 		await committed;
 		expect(order).toEqual(["turn 1", "turn 2", "turn 3", "committed"]);
-		const db = new DatabaseSync(path, { readOnly: true });
-		expect(db.prepare("SELECT session_key FROM sessions").all()).toEqual([
-			{ session_key: "k" },
-		]);
-		db.close();
+		expect(keysIn(path)).toEqual(["k"]);
 	});
 
 	test("commits hold in the order in which they were asked for, and reads wait their turn", async () => {
@@ -180,6 +195,23 @@ describe("ownership", () => {
 		},
 	);
 });
+
+test.each([false, true])(
+	"two copies of the module in one process know of each other (on a thread: %j)",
+	async (thread) => {
+		const path = temporaryFile();
+		await opened(sqliteStore(path, { thread }));
+		vi.resetModules();
+		const copy = await import("turnkeeper/sqlite");
+		expect(copy.sqliteStore).not.toBe(sqliteStore);
+		await expect(
+			copy.sqliteStore(path, { thread }).open({ name: "second copy" }),
+		).rejects.toMatchObject({
+			code: "STORE_LOCKED",
+			message: expect.stringContaining(`this process ${process.pid} (test, `),
+		});
+	},
+);
 
 describe("an error", () => {
 	test("of a row that cannot be read is an UnreadableSession with its row and cause", async () => {
