@@ -1,29 +1,21 @@
-/** What is particular to a SQLite store on a thread: that the host goes on meanwhile, what crosses over, and what becomes of it when the thread dies. */
-import { writeFileSync } from "node:fs";
+/** What is particular to a SQLite store on a thread: that the host goes on meanwhile, who owns it, and that it keeps no process alive. */
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import {
 	createSessionRuntime,
 	type OpenStore,
 	type SessionStore,
-	TurnkeeperError,
-	UnreadableSession,
-	VersionConflict,
 } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { storeAt } from "../../src/sqlite/opening.ts";
-import { onThread } from "../../src/sqlite/thread.ts";
-import { carried, restored } from "../../src/sqlite/thread-error.ts";
 import {
 	commit,
 	factsOf,
-	runOf,
 	writeOf,
 } from "../../src/testing/store-conformance/records.ts";
 import { runProgram } from "../support/program.ts";
 import { temporaryFile } from "../support/stores.ts";
-import { type Death, dyingStore, slowStore } from "../support/thread-stores.ts";
+import { slowStore } from "../support/thread-stores.ts";
 
 async function opened(store: SessionStore): Promise<OpenStore> {
 	const open = await store.open({ name: "test" });
@@ -212,199 +204,6 @@ test.each([false, true])(
 		});
 	},
 );
-
-describe("an error", () => {
-	test("of a row that cannot be read is an UnreadableSession with its row and cause", async () => {
-		const path = temporaryFile();
-		const store = await opened(onThreadAt(path));
-		await commit(store, writeOf("k", 0));
-		const db = new DatabaseSync(path);
-		db.exec("UPDATE sessions SET body = '?'");
-		db.close();
-		await using inProcess = await sqliteStore(path).read();
-		const there = await inProcess.load("k").catch((error) => error);
-		const here = await store.load("k").catch((error) => error);
-		expect(here).toBeInstanceOf(UnreadableSession);
-		expect(here.row).toEqual(there.row);
-		expect(here.row.raw).toBe("?");
-		expect(here.message).toBe(there.message);
-		expect(String(here.cause)).toBe(String(there.cause));
-		expect(here.stack).toContain("reader.ts");
-	});
-
-	test("of a version that is not there is a VersionConflict", async () => {
-		const store = await opened(onThreadAt(temporaryFile()));
-		const conflict = await commit(store, writeOf("k", 3)).catch(
-			(error) => error,
-		);
-		expect(conflict).toBeInstanceOf(VersionConflict);
-		expect(conflict).toMatchObject({
-			code: "STORE_FAILED",
-			message: 'session "k" is at version 0, the batch was made on 3',
-			sessionKey: "k",
-			expected: 3,
-			found: 0,
-		});
-		expect("cause" in conflict).toBe(false);
-	});
-
-	test("of SQLite comes with SQLite's own as its cause", async () => {
-		const path = temporaryFile();
-		const store = await opened(onThreadAt(path));
-		const db = new DatabaseSync(path);
-		db.exec(
-			"CREATE TRIGGER no_room BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'no room'); END",
-		);
-		db.close();
-		const failed = await commit(
-			store,
-			writeOf("k", 0, { runs: [runOf("k", "r")] }),
-		).catch((error) => error);
-		expect(failed).toBeInstanceOf(TurnkeeperError);
-		expect(failed).toMatchObject({
-			code: "STORE_FAILED",
-			message: `the store ${path} cannot be written: no room`,
-			cause: { message: "no room", code: "ERR_SQLITE_ERROR", errcode: 1811 },
-		});
-	});
-
-	test("of what is no data at all is INVALID_ARGUMENT, and the store goes on", async () => {
-		const store = await opened(onThreadAt(temporaryFile()));
-		const meta = (() => {}) as never;
-		await expect(
-			commit(store, writeOf("k", 0, { facts: factsOf("k", { meta }) })),
-		).rejects.toMatchObject({
-			code: "INVALID_ARGUMENT",
-			message: expect.stringMatching(
-				/^commit was given what no thread can be handed \(.*could not be cloned\.\); it must be plain data$/s,
-			),
-		});
-		await commit(store, writeOf("k", 0));
-	});
-
-	test("crosses over with causes of causes, and whatever was thrown", () => {
-		const thrown = new TurnkeeperError("STORE_FAILED", "outer", {
-			cause: new TurnkeeperError("STORE_CORRUPT", "inner", { cause: "text" }),
-		});
-		const back = restored(structuredClone(carried(thrown)));
-		expect(back).toBeInstanceOf(TurnkeeperError);
-		expect(back.stack).toBe(thrown.stack);
-		expect(back).toMatchObject({
-			code: "STORE_FAILED",
-			message: "outer",
-			cause: { code: "STORE_CORRUPT", cause: { message: "text" } },
-		});
-		expect(back.cause).toBeInstanceOf(TurnkeeperError);
-		const own = Object.assign(new SyntaxError("wrong"), { code: "E", at() {} });
-		const other = restored(structuredClone(carried(own)));
-		expect(String(other)).toBe("SyntaxError: wrong");
-		expect(Object.entries(other)).toEqual([["code", "E"]]);
-	});
-});
-
-describe("a thread that dies", () => {
-	const causes: Record<Death, string> = {
-		exits: "it ended with exit code 3",
-		throws: "out of luck",
-		"runs out of memory":
-			"Worker terminated due to reaching memory limit: JS heap out of memory",
-	};
-
-	test.each(["exits", "runs out of memory"] as const)(
-		"because it %s fails all that waits and all that comes, and gives the file back when it is disposed",
-		async (death) => {
-			const path = temporaryFile();
-			const store = await opened(dyingStore(path, death));
-			const lost = {
-				code: "STORE_FAILED",
-				message: `the store ${path} has lost its thread (${causes[death]}); close it and open it again`,
-				cause: expect.any(Error),
-			};
-			const asked = [
-				store.version("k"),
-				commit(store, writeOf("k", 0)),
-				commit(store, writeOf("k", 0)),
-				store.load("k"),
-			];
-			const ended = await Promise.allSettled(asked);
-			expect(ended[0]).toEqual({ status: "fulfilled", value: 0 });
-			for (const one of ended.slice(1))
-				expect(one).toMatchObject({ status: "rejected", reason: lost });
-			await expect(store.version("k")).rejects.toMatchObject(lost);
-			await expect(
-				sqliteStore(path).open({ name: "too early" }),
-			).rejects.toMatchObject({ code: "STORE_LOCKED" });
-			await store[Symbol.asyncDispose]();
-			await store[Symbol.asyncDispose]();
-			await expect(store.version("k")).rejects.toMatchObject({
-				message: `the store ${path} is closed; open it again`,
-			});
-			// Nothing of the transaction that it died in holds, or holds anybody up.
-			const next = await opened(sqliteStore(path));
-			expect(await next.version("k")).toBe(0);
-			await commit(next, writeOf("k", 0));
-		},
-	);
-
-	test("because it throws outside of a call fails what comes after the answer", async () => {
-		const path = temporaryFile();
-		const store = await opened(dyingStore(path, "throws"));
-		await commit(store, writeOf("k", 0));
-		const lost = await untilLost(store);
-		expect(lost).toMatchObject({
-			code: "STORE_FAILED",
-			message: `the store ${path} has lost its thread (${causes.throws}); close it and open it again`,
-			cause: { name: "RangeError" },
-		});
-		await store[Symbol.asyncDispose]();
-		const next = await opened(onThreadAt(path));
-		expect(await next.version("k")).toBe(1);
-	});
-
-	/** Asks until the thread has died. */
-	async function untilLost(store: OpenStore): Promise<unknown> {
-		for (;;)
-			try {
-				await store.version("k");
-			} catch (error) {
-				return error;
-			}
-	}
-});
-
-describe("an open that fails", () => {
-	test("tells what the thread found, and gives the file back", async () => {
-		const path = temporaryFile();
-		writeFileSync(path, "this is not a database, but a text of some length");
-		for (let i = 0; i < 2; i++)
-			await expect(onThreadAt(path).open({ name: "x" })).rejects.toMatchObject({
-				code: "STORE_CORRUPT",
-				message: expect.stringContaining("is no SQLite database"),
-			});
-		await expect(onThreadAt(path).read()).rejects.toMatchObject({
-			code: "STORE_CORRUPT",
-		});
-	});
-
-	test("because the thread cannot live says so, and gives the file back", async () => {
-		const path = temporaryFile();
-		const broken = onThread("full", {
-			module: new URL("data:text/javascript,throw new Error('no such luck')"),
-		});
-		await expect(
-			storeAt(path, 0, broken).open({ name: "x" }),
-		).rejects.toMatchObject({
-			code: "STORE_FAILED",
-			message: `the store ${path} cannot be opened: no such luck`,
-		});
-		await using store = await onThreadAt(path).open({ name: "y" });
-		await commit(store, writeOf("k", 0));
-		await expect(storeAt(path, 0, broken).read()).rejects.toMatchObject({
-			code: "STORE_FAILED",
-			message: `the store ${path} cannot be read: no such luck`,
-		});
-	});
-});
 
 test("a reader on a thread reads beside an owner on another, and goes without it", async () => {
 	const path = temporaryFile();
