@@ -1,4 +1,4 @@
-/** What is said of SQLite stores in this folder, said once more of those on a thread. */
+/** What is said of SQLite files, of who owns one and of what is refused, said once more of stores on a thread. */
 import { vi } from "vitest";
 
 vi.mock(import("turnkeeper/sqlite"), async (original) => {
@@ -10,7 +10,6 @@ vi.mock(import("turnkeeper/sqlite"), async (original) => {
 });
 
 await import("./file.test.ts");
-await import("./links.test.ts");
 await import("./ownership.test.ts");
 await import("./refusals.test.ts");
 await import("./version-1.test.ts");
