@@ -83,6 +83,7 @@ export default defineConfig((cli) => [
 			...library,
 			cli: "./src/cli/main.ts",
 			"simulate-worker": "./src/cli/simulate-worker.ts",
+			"thread-worker": "./src/sqlite/thread-worker.ts",
 		},
 		dts: { entry: library },
 		// The page is built beside it. Without a new set of declarations the old ones stay.

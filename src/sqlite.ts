@@ -2,30 +2,27 @@
  * Entry point `turnkeeper/sqlite`. Owns how a store in a SQLite file is opened and given back; what is in the file, who may write to it
  * and how is said in `sqlite/`. Built on `node:sqlite`; durable from the moment a commit returns.
  */
-import { checkMs, invalid, shown } from "./arguments.ts";
-import { limitOf, pageOf } from "./page.ts";
+import { checkFlag, checkMs, invalid, shown } from "./arguments.ts";
 import { Database } from "./sqlite/database.ts";
-import { storeFailure } from "./sqlite/failure.ts";
-import { Ownership } from "./sqlite/ownership.ts";
-import { checkPath, existingPlaceOf, placeOf } from "./sqlite/place.ts";
-import { Pruner } from "./sqlite/pruner.ts";
+import { type Opener, storeAt } from "./sqlite/opening.ts";
+import { OwnedStore } from "./sqlite/owned-store.ts";
+import { checkPath } from "./sqlite/place.ts";
 import { SqliteReader } from "./sqlite/reader.ts";
-import { Writer } from "./sqlite/writer.ts";
-import type {
-	Batch,
-	OpenStore,
-	Page,
-	PageQuery,
-	Pruned,
-	PruneRule,
-	SessionStore,
-} from "./store.ts";
+import { onThread } from "./sqlite/thread.ts";
+import type { SessionStore } from "./store.ts";
 
 export interface SqliteStoreOptions {
 	/** `full` (default): a commit outlives a power cut. `normal`: it outlives the process, a power cut may take the last ones. */
 	readonly synchronous?: "full" | "normal" | undefined;
 	/** How long `open` waits for another owner to leave, for a rolling deploy. Default 0. */
 	readonly lockTimeoutMs?: number | undefined;
+	/**
+	 * Whether the database is worked on by a thread of its own, so that a slow disk or a long read never holds up the host's event loop.
+	 * Default false. Each `open` and each `read` starts a thread, which ends when what it opened is disposed; it does not keep the process
+	 * alive unless a call waits. What is written and promised is the same. It costs the start of the thread, its memory, and the way there
+	 * and back on each call: for disks that are slow to flush, and for hosts that answer others in the meantime. Not from within a bundle.
+	 */
+	readonly thread?: boolean | undefined;
 }
 
 /**
@@ -44,78 +41,21 @@ export function sqliteStore(
 	options: SqliteStoreOptions = {},
 ): SessionStore {
 	const given = checkPath(path);
-	const { synchronous = "full", lockTimeoutMs = 0 } = options;
+	const { synchronous = "full", lockTimeoutMs = 0, thread } = options;
 	if (synchronous !== "full" && synchronous !== "normal")
 		throw invalid(
 			`synchronous is ${shown(synchronous)}; it must be "full" or "normal"`,
 		);
 	checkMs(lockTimeoutMs, "lockTimeoutMs");
-	return {
-		async open({ name }) {
-			const place = placeOf(given);
-			const ownership = await Ownership.take(place, name, lockTimeoutMs);
-			let db: Database | undefined;
-			try {
-				db = Database.openAsOwner(place, synchronous);
-				return new OwnedStore(db, new Writer(db), ownership);
-			} catch (error) {
-				db?.close();
-				ownership.release();
-				throw storeFailure(place, "opened", error);
-			}
-		},
-		async read() {
-			return new SqliteReader(Database.openAsReader(existingPlaceOf(given)));
-		},
-	};
+	const opener = checkFlag(thread, "thread")
+		? onThread(synchronous)
+		: onThisThread(synchronous);
+	return storeAt(given, lockTimeoutMs, opener);
 }
 
-class OwnedStore extends SqliteReader implements OpenStore {
-	readonly #writer: Writer;
-	readonly #pruner: Pruner;
-	#ownership: Ownership | null;
-
-	constructor(db: Database, writer: Writer, ownership: Ownership) {
-		super(db);
-		this.#writer = writer;
-		this.#pruner = new Pruner(db, (sessionKey) => writer.forget(sessionKey));
-		this.#ownership = ownership;
-	}
-
-	async commit(batch: Batch): Promise<void> {
-		this.#writer.commit(batch);
-	}
-
-	async prune(rule: PruneRule, limit: number): Promise<Pruned> {
-		return this.#pruner.prune(rule, limit);
-	}
-
-	async unsettled(query: PageQuery): Promise<Page<string>> {
-		const limit = limitOf(query);
-		return this.db.use("read", () => {
-			const after = query.cursor === undefined ? "" : "AND session_key > ?";
-			const found = this.all<{ session_key: string }>(
-				`SELECT session_key FROM sessions WHERE unsettled = 1 ${after} ORDER BY session_key LIMIT ?`,
-				...(query.cursor === undefined ? [] : [query.cursor]),
-				limit + 1,
-			);
-			return pageOf(
-				found.map((row) => row.session_key),
-				limit,
-				(last) => last,
-			);
-		});
-	}
-
-	override async [Symbol.asyncDispose](): Promise<void> {
-		const ownership = this.#ownership;
-		this.#ownership = null;
-		if (!ownership) return;
-		try {
-			this.db.settle();
-			this.db.close();
-		} finally {
-			ownership.release();
-		}
-	}
+function onThisThread(synchronous: "full" | "normal"): Opener {
+	return {
+		own: (place, closed) => OwnedStore.open(place, synchronous, closed),
+		read: (place) => new SqliteReader(Database.openAsReader(place)),
+	};
 }

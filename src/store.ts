@@ -172,11 +172,20 @@ export class UnreadableSession extends TurnkeeperError {
 
 /** Thrown by `commit` when a row was not at its base version; nothing of the batch holds. */
 export class VersionConflict extends TurnkeeperError {
+	readonly sessionKey: string;
+	/** The version that the batch was made on. */
+	readonly expected: number;
+	/** The version that the row is at. */
+	readonly found: number;
+
 	constructor(sessionKey: string, expected: number, found: number) {
 		super(
 			"STORE_FAILED",
 			`session ${JSON.stringify(sessionKey)} is at version ${found}, the batch was made on ${expected}`,
 		);
+		this.sessionKey = sessionKey;
+		this.expected = expected;
+		this.found = found;
 	}
 }
 

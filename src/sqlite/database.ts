@@ -2,7 +2,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { invalid, shown } from "../arguments.ts";
 import { TurnkeeperError } from "../errors.ts";
-import { storeFailure } from "./failure.ts";
+import { closedError, storeFailure } from "./failure.ts";
 import { migrate, migrations, versionOf } from "./schema.ts";
 
 /** How long SQLite itself waits, blocking, for the moments in which another connection recovers or closes the file. */
@@ -84,11 +84,7 @@ export class Database {
 
 	/** Does something on the connection; what it throws is told in our words. */
 	use<Result>(attempt: "read" | "written", work: () => Result): Result {
-		if (this.#closed)
-			throw new TurnkeeperError(
-				"STORE_FAILED",
-				`the store ${this.path} is closed; open it again`,
-			);
+		if (this.#closed) throw closedError(this.path);
 		try {
 			// Of a transaction that could not even be rolled back, nobody may see anything.
 			this.#rollBack();

@@ -79,6 +79,14 @@ export function storeFailure(
 	return told("STORE_FAILED", null);
 }
 
+/** What is asked of a store after it was closed. */
+export function closedError(path: string): TurnkeeperError {
+	return new TurnkeeperError(
+		"STORE_FAILED",
+		`the store ${path} is closed; open it again`,
+	);
+}
+
 /** A record that was found and cannot be read. */
 export function damaged(
 	path: string,

@@ -3,10 +3,15 @@ import { expect, test } from "vitest";
 import { seedsOf } from "../support/seeds.ts";
 import { playLives } from "./lives.ts";
 
-test.each(seedsOf(1))(
-	"what a host under load was told holds through kill -9, life after life (seed %i)",
-	async (seed) => {
-		const { kills, accepted } = await playLives(seed, 4);
+const lives = seedsOf(1).flatMap((seed) => [
+	{ seed, thread: false },
+	{ seed, thread: true },
+]);
+
+test.each(lives)(
+	"what a host under load was told holds through kill -9, life after life (seed $seed, on a thread: $thread)",
+	async ({ seed, thread }) => {
+		const { kills, accepted } = await playLives(seed, 4, thread);
 		expect(kills).toBe(4);
 		expect(accepted).toBeGreaterThan(0);
 	},

@@ -24,13 +24,14 @@ const keys = Object.entries(families).flatMap(([family, count]) =>
 );
 
 /**
- * Plays lives on a file of their own.
+ * Plays lives on a file of their own, whose database each life has on a thread, or none has.
  *
  * @throws PromiseBroken, with the seed, the life, what was found and where the file is
  */
 export async function playLives(
 	seed: number,
 	kills: number,
+	thread: boolean,
 	lived: (life: number) => void = () => {},
 ): Promise<Tally> {
 	const folder = mkdtempSync(join(tmpdir(), "turnkeeper-crash-"));
@@ -50,6 +51,7 @@ export async function playLives(
 		const options: LifeOptions = {
 			file,
 			sideLog,
+			thread,
 			seed,
 			life,
 			recovery,
@@ -76,7 +78,7 @@ export async function playLives(
 		}
 		if (found.length > 0)
 			throw new PromiseBroken(
-				`seed ${seed}, life ${life} of ${kills + 1} (${JSON.stringify({ recovery, diesAt: options.diesAt, death })}):\n${found
+				`seed ${seed}${thread ? " on a thread" : ""}, life ${life} of ${kills + 1} (${JSON.stringify({ recovery, diesAt: options.diesAt, death })}):\n${found
 					.slice(0, 10)
 					.map((one) => `- ${one}`)
 					.join("\n")}\nthe file is ${file}`,

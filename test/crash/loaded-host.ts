@@ -96,7 +96,12 @@ function dying(store: SessionStore): SessionStore {
 }
 
 const runtime = createSessionRuntime<string, string>({
-	store: dying(sqliteStore(options.file, { lockTimeoutMs: 10_000 })),
+	store: dying(
+		sqliteStore(options.file, {
+			lockTimeoutMs: 10_000,
+			thread: options.thread,
+		}),
+	),
 	graceMs: 30,
 	passivateAfterMs: 50,
 	maxResident: 12,

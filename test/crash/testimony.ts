@@ -95,6 +95,8 @@ export interface LifeOptions {
 	readonly file: string;
 	/** Where deliveries go: a line for each time that an effect is carried out. */
 	readonly sideLog: string;
+	/** Whether the store has its database on a thread. */
+	readonly thread: boolean;
 	readonly seed: number;
 	readonly life: number;
 	readonly recovery: "settle" | "retry";

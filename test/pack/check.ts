@@ -70,6 +70,21 @@ await shown.close();
 await runtime.close();
 `;
 
+/** The program of a store's thread ships, and is found: a turn is done, and the file is read from another thread. */
+const threadOfConsumer = `
+import { createSessionRuntime } from "turnkeeper";
+import { sqliteStore } from "turnkeeper/sqlite";
+const store = sqliteStore("thread.db", { thread: true });
+const runtime = createSessionRuntime({ store, execute: (run) => run.messages[0].input + "!" });
+await runtime.start();
+const { settled } = await runtime.send("chat:1", "hello");
+const { outcome, output } = await settled;
+await runtime.close();
+const reader = await store.read();
+const { items } = await reader.list({});
+console.log(outcome, output, items.map(({ sessionKey }) => sessionKey).join());
+`;
+
 /** The consumer's folder has no vitest. */
 const withoutVitest = `
 import { storeConformance } from "turnkeeper/testing";
@@ -190,6 +205,15 @@ function check(): void {
 	);
 	if (served !== "/console.css 200\n/console.js 200\n")
 		throw new CheckFailed(`the console's page asked for: ${served}`);
+
+	step("a store on a thread");
+	const threaded = run(
+		process.execPath,
+		["--input-type=module", "--eval", threadOfConsumer],
+		folder,
+	);
+	if (threaded !== "completed hello! chat:1\n")
+		throw new CheckFailed(`a turn on a store on a thread said: ${threaded}`);
 
 	for (const name of Object.keys(manifest.bin)) {
 		step(`${name} --help`);

@@ -1,6 +1,7 @@
 /** Paths on a store that takes its time, as one on a thread or a network does: what is compared is what it has come to, not how fast. */
 import type { SessionStore } from "turnkeeper";
 import { memoryStore } from "turnkeeper/memory";
+import { sqliteStore } from "turnkeeper/sqlite";
 import {
 	playPath,
 	type SessionPath,
@@ -8,6 +9,7 @@ import {
 	turns,
 } from "turnkeeper/testing";
 import { expect, test } from "vitest";
+import { temporaryFile } from "../support/stores.ts";
 
 /** Every answer of it comes many turns of the event loop later. */
 function slowStore(inner: SessionStore): SessionStore {
@@ -33,6 +35,10 @@ const some = paths.filter((_, i) => i % 16 === 0);
 
 test.each(some)("$name", async (path) => {
 	await playPath(path, slowStore(memoryStore()));
+});
+
+test.each(some)("$name, on a thread", async (path) => {
+	await playPath(path, sqliteStore(temporaryFile(), { thread: true }));
 });
 
 /** A store that loses part of what it is given. */

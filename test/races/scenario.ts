@@ -14,6 +14,7 @@ import { VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { type Host, Scripted, startHost } from "../support/host.ts";
 import type { ScriptedHost, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
+import { threadStore } from "../support/thread-turns.ts";
 import { idOf, keepDrawing } from "./drawings.ts";
 
 type Options = Parameters<typeof startScripted>[1];
@@ -39,12 +40,23 @@ export function draw(trace: Trace): void {
 	drawn.push(trace);
 }
 
+/** Categories that every run also plays on a thread, as many as take a few seconds. RACES_ON_THREAD=1 plays all of them there. */
+const onThread = ["AC", "CH", "DR", "LU", "OT", "RR", "SC", "TC"];
+
+function kindsFor(category: string): typeof storeKinds {
+	const isOnThread =
+		process.env.RACES_ON_THREAD || onThread.includes(category.slice(0, 2));
+	return isOnThread
+		? [...storeKinds, ["sqlite on a thread", threadStore]]
+		: storeKinds;
+}
+
 /** The scenarios of one category, on each kind of store. Each leaves a trace that can be drawn. */
 export function scenarios(
 	category: string,
 	define: (stage: Stage) => void,
 ): void {
-	for (const [kind, makeStore] of storeKinds)
+	for (const [kind, makeStore] of kindsFor(category))
 		describe(`${category}, on ${kind}`, () => {
 			beforeEach(() => {
 				recorders.clear();

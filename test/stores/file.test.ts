@@ -501,18 +501,6 @@ describe("a commit", () => {
 		expect(await store.version("k")).toBe(0);
 	});
 
-	test("has happened when the call returns", async () => {
-		const path = temporaryFile();
-		const store = await opened(path);
-		const committed = commit(store, writeOf("k", 0));
-		expect(
-			behind(path, (db) =>
-				db.prepare("SELECT session_key FROM sessions").all(),
-			),
-		).toEqual([{ session_key: "k" }]);
-		await committed;
-	});
-
 	test("keeps the unsettled sessions in an index, so that a boot does not scan all", async () => {
 		const path = temporaryFile();
 		await opened(path);

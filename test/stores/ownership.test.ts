@@ -11,7 +11,7 @@ import { basename, dirname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { OpenStore } from "turnkeeper";
 import { sqliteStore } from "turnkeeper/sqlite";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import {
 	at,
 	commit,
@@ -49,17 +49,6 @@ test("a second open in the same process is refused, and takes nothing from the f
 		lockedBy(`process ${process.pid} (the bot, since `),
 	);
 	await commit(store, writeOf("k", 0));
-});
-
-test("two copies of the module in one process know of each other", async () => {
-	const path = temporaryFile();
-	closeLater(await sqliteStore(path).open({ name: "first copy" }));
-	vi.resetModules();
-	const copy = await import("turnkeeper/sqlite");
-	expect(copy.sqliteStore).not.toBe(sqliteStore);
-	await expect(
-		copy.sqliteStore(path).open({ name: "second copy" }),
-	).rejects.toMatchObject(lockedBy("first copy"));
 });
 
 test("a thread of the owner's process is refused like anybody else", async () => {
