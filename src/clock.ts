@@ -9,7 +9,7 @@ export interface Clock {
 	 * Default: what goes by on `now`, where that goes forward.
 	 */
 	monotonic?(): number;
-	/** Never asked for more than 2³¹ − 1 ms, the longest delay that Node's own timers take. */
+	/** Asked for whole ms, never for more than 2³¹ − 1, the longest delay that Node's own timers take. */
 	setTimeout(f: () => void, ms: number): unknown;
 	clearTimeout(id: unknown): void;
 	/**
@@ -87,8 +87,13 @@ export function runtimeClock(clock: Clock): RuntimeClock {
 	return {
 		now: () => clock.now(),
 		monotonic: clock.monotonic?.bind(clock) ?? passingOn(clock),
-		setTimeout: (f, ms) =>
-			ms > longest ? new LongTimer(clock, f, ms) : clock.setTimeout(f, ms),
+		setTimeout: (f, ms) => {
+			// What is left of a part of a ms could be too little to move any clock: it would be waited for again and again.
+			const whole = Math.ceil(ms);
+			return whole > longest
+				? new LongTimer(clock, f, whole)
+				: clock.setTimeout(f, whole);
+		},
 		clearTimeout: (id) => {
 			if (id instanceof LongTimer) id.clear();
 			else clock.clearTimeout(id);

@@ -2,12 +2,12 @@
  * Owns outward effects of runs: the intent is committed before, the result after, and neither is lost on the way. A later attempt of the
  * run finds out here what an earlier one has done.
  */
-import { createHash } from "node:crypto";
 import type { JsonValue } from "../machines/json.ts";
 import { ownsRun, type RunFacts, stepRun } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
 import { checkJson, copied, invalid, shown } from "./arguments.ts";
 import { ask, staleRun } from "./asking.ts";
+import { nodeCrypto } from "./builtin.ts";
 import type { Engine } from "./engine.ts";
 import { holdsRun, keptRun } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
@@ -101,7 +101,8 @@ function idempotencyKeyOf(
 	{ sessionKey, generation, runId }: RunTicket,
 	name: string,
 ): string {
-	return createHash("sha256")
+	return nodeCrypto()
+		.createHash("sha256")
 		.update(JSON.stringify([sessionKey, generation, runId, name]))
 		.digest("hex")
 		.slice(0, 32);

@@ -1,7 +1,8 @@
 /** Owns fresh ids. Never reused; those of runs and messages rise with time, which keeps the store's indexes small. */
-import { randomBytes, randomUUID } from "node:crypto";
+import { nodeCrypto } from "./builtin.ts";
 
-const process = randomBytes(6).toString("hex");
+/** Of this process; made with its first id. */
+let suffix = "";
 let last = 0;
 let prefix = "";
 let count = 0;
@@ -12,15 +13,16 @@ let count = 0;
  * @example risingId() // "0mhq8v2kx-0000001-9f86d081884c"
  */
 export function risingId(): string {
+	suffix ||= nodeCrypto().randomBytes(6).toString("hex");
 	const now = Date.now();
 	if (now > last) {
 		last = now;
 		prefix = now.toString(36).padStart(9, "0");
 	}
 	count += 1;
-	return `${prefix}-${count.toString(36).padStart(7, "0")}-${process}`;
+	return `${prefix}-${count.toString(36).padStart(7, "0")}-${suffix}`;
 }
 
 export function freshSessionId(): string {
-	return randomUUID();
+	return nodeCrypto().randomUUID();
 }

@@ -1,5 +1,4 @@
 /** Owns what brings work in: `send` and `admit`. What it refuses it throws, because an unread refusal would be lost work. */
-import { isDeepStrictEqual } from "node:util";
 import type { Overlap, OverlapMode, SessionEvent } from "../machines/events.ts";
 import {
 	type ChildOf,
@@ -26,6 +25,7 @@ import {
 	shown,
 } from "./arguments.ts";
 import { staleRun } from "./asking.ts";
+import { nodeUtil } from "./builtin.ts";
 import { type Config, overlapModes } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
@@ -520,7 +520,8 @@ export class Intake<Input, Output, Meta> {
 		const { messageId, run } = known;
 		if (
 			known.kind === "reset" ||
-			(!known.edited && !isDeepStrictEqual(plain(known.input), plain(input)))
+			(!known.edited &&
+				!nodeUtil().isDeepStrictEqual(plain(known.input), plain(input)))
 		)
 			throw invalid(
 				`messageId ${shown(messageId)} was used before on session ${shown(known.run?.sessionKey ?? turn.session.key)} for ${known.kind === "reset" ? "a reset" : "another input"}; a new message needs a new id`,

@@ -29,6 +29,32 @@ class NarrowClock extends VirtualClock {
 	}
 }
 
+test("a clock that knows parts of a ms is asked for whole ones, and what is over is seen to be over", async () => {
+	const asked: number[] = [];
+	const clock = new (class extends VirtualClock {
+		override setTimeout(f: () => void, ms: number) {
+			asked.push(ms);
+			if (asked.length > 100) throw new Error("it waits again and again");
+			return super.setTimeout(f, ms);
+		}
+	})();
+	await clock.advance(0.1);
+	const { runtime, scripted } = await startScripted(memoryStore(), {
+		clock,
+		passivateAfterMs: 1000,
+	});
+	for (let i = 0; i < 5; i++) {
+		await runtime.send(`k${i}`, "hello");
+		scripted.last.end();
+		await clock.advance(0.7);
+	}
+	await clock.advance(2000);
+	expect(runtime.stats().resident).toBe(0);
+	expect(asked.length).toBeGreaterThan(0);
+	for (const ms of asked) expect(ms).toBe(Math.ceil(ms));
+	await runtime.close();
+});
+
 describe("a time that is longer than any timer of Node's", () => {
 	const running = async () => {
 		const clock = new NarrowClock();
