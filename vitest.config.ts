@@ -31,8 +31,8 @@ export default defineConfig({
 		},
 		// A small machine has no processor to spare for a runner that only waits.
 		maxWorkers: "100%",
-		testTimeout: isReplayed ? 60_000 : 20_000,
-		hookTimeout: 20_000,
+		testTimeout: 60_000,
+		hookTimeout: 60_000,
 		globalSetup: "./test/support/console-page.ts",
 		setupFiles: isReplayed ? ["./test/support/replayed.ts"] : [],
 		reporters: ["default", "./test/support/tally-reporter.ts"],
