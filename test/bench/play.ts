@@ -50,10 +50,13 @@ export async function play(
 						? "warms up"
 						: `round ${round - warmUp + 1} of ${rounds}`;
 				progress.show(`${group.name}: ${said}, ${one.name}`);
-				const sample = await one.process.tell({ order: "round" });
-				if (round >= warmUp) one.samples.push(sample);
+				await unlessFailed(one, async () => {
+					const sample = await one.process.tell({ order: "round" });
+					if (round >= warmUp) one.samples.push(sample);
+				});
 			}
-		for (const one of present) await one.process.tell({ order: "close" });
+		for (const one of present)
+			await unlessFailed(one, () => one.process.tell({ order: "close" }));
 	} finally {
 		for (const one of all) {
 			await one.process.leave();
@@ -78,23 +81,35 @@ export async function play(
 	};
 }
 
+/** What one contender fails at is no reason to lose what the others were measured at. It is left out, and the bench fails in the end. */
+async function unlessFailed(
+	playing: Playing,
+	act: () => Promise<unknown>,
+): Promise<void> {
+	if (playing.absent !== null) return;
+	try {
+		await act();
+	} catch (error) {
+		playing.absent = error instanceof Error ? error.message : String(error);
+		playing.samples.length = 0;
+		if (!(error instanceof Absent)) process.exitCode = 1;
+		await playing.process.leave();
+	}
+}
+
 async function getReady(
 	playing: Playing,
 	workload: Workload,
 	group: Group,
 	shared: string,
 ): Promise<void> {
-	try {
-		await playing.process.tell({
+	await unlessFailed(playing, () =>
+		playing.process.tell({
 			order: "ready",
 			workload: workload.name,
 			contender: playing.name,
 			job: group.job,
 			place: { folder: playing.folder, shared },
-		});
-	} catch (error) {
-		if (!(error instanceof Absent)) throw error;
-		playing.absent = error.message;
-		await playing.process.leave();
-	}
+		}),
+	);
 }

@@ -1,53 +1,36 @@
-/** Owns the stores that turnkeeper is measured on, and that one which is not there is not measured. */
+/** Owns the stores that turnkeeper is measured on. */
 import { join } from "node:path";
 import type { SessionStore } from "../../src/index.ts";
 import { memoryStore } from "../../src/memory.ts";
+import { storeAt } from "../../src/sqlite/opening.ts";
+import { onThread } from "../../src/sqlite/thread.ts";
 import { sqliteStore } from "../../src/sqlite.ts";
-import { Absent } from "./workload.ts";
 
-export type StoreKind = "memory" | "full" | "normal" | "thread";
+export type StoreKind = "memory" | "full" | "normal" | "thread" | "slow thread";
+
+/** A thread on the slow disk of `slow-fsync.ts`: what a process preloads is not for the store's thread. */
+const slowThread = new URL("latency/slow-thread.ts", import.meta.url);
 
 /** A store of that kind in a folder, and the path of its file. */
-export async function storeOf(
+export function storeOf(
 	kind: StoreKind,
 	folder: string,
-): Promise<{ store: SessionStore; path: string | null }> {
+): { store: SessionStore; path: string | null } {
 	if (kind === "memory") return { store: memoryStore(), path: null };
 	const path = join(folder, "turnkeeper.db");
-	return { store: await sqliteAt(path, kind), path };
+	return { store: sqliteAt(path, kind), path };
 }
 
-export async function sqliteAt(
+export function sqliteAt(
 	path: string,
 	kind: Exclude<StoreKind, "memory">,
-): Promise<SessionStore> {
-	if (kind !== "thread") return sqliteStore(path, { synchronous: kind });
-	const store = threaded(path);
-	await mustBeOnThread(store);
-	return store;
-}
-
-function threaded(path: string): SessionStore {
-	const options = { synchronous: "full", thread: true } as const;
-	try {
-		return sqliteStore(path, options);
-	} catch (error) {
-		throw new Absent(`sqliteStore refuses \`thread: true\`: ${String(error)}`);
+): SessionStore {
+	switch (kind) {
+		case "thread":
+			return sqliteStore(path, { thread: true });
+		case "slow thread":
+			return storeAt(path, 0, onThread("full", { module: slowThread }));
+		default:
+			return sqliteStore(path, { synchronous: kind });
 	}
-}
-
-/** An option that nobody reads is not refused; that a store is on a thread is known by the thread that it starts. */
-async function mustBeOnThread(store: SessionStore): Promise<void> {
-	let threads = 0;
-	const count = () => {
-		threads += 1;
-	};
-	process.on("worker", count);
-	const opened = await store.open({ name: "bench" });
-	await opened[Symbol.asyncDispose]();
-	process.off("worker", count);
-	if (threads === 0)
-		throw new Absent(
-			"sqliteStore knows no option `thread`: no thread was started",
-		);
 }

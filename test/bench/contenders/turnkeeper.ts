@@ -7,7 +7,7 @@ import { mustBe } from "../workload.ts";
 
 export function turnkeeper({ store: kind }: { store: StoreKind }): Contender {
 	return async (keys, { folder }) => {
-		const { store, path } = await storeOf(kind, folder);
+		const { store, path } = storeOf(kind, folder);
 		const runtime = createSessionRuntime<string, string>({
 			store,
 			execute: async () => "done",

@@ -15,7 +15,7 @@ export function days(
 
 	/** A fresh host, from midnight to when the last of the day has come to rest. */
 	async function live() {
-		const { store } = await storeOf(kind, folderOf(rounds));
+		const { store } = storeOf(kind, folderOf(rounds));
 		const clock = virtualClock();
 		const runtime = createSessionRuntime<number, string>({
 			store,

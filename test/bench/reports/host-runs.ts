@@ -11,7 +11,7 @@ export async function hostRuns(
 	sessions: number,
 	roundMs: number,
 ): Promise<Player> {
-	const { store } = await storeOf(kind, folder);
+	const { store } = storeOf(kind, folder);
 	const runtime = createSessionRuntime({ store });
 	await runtime.start();
 	const keys = keysOf(sessions);

@@ -62,7 +62,7 @@ export async function resetStorm(
 	sessions: number,
 	roundMs: number,
 ): Promise<Player> {
-	const { store } = await storeOf(kind, folder);
+	const { store } = storeOf(kind, folder);
 	let stopped = 0;
 	const runtime = createSessionRuntime<string, string>({
 		store,

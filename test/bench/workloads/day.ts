@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { days } from "../day/day.ts";
 import type { Traffic } from "../day/traffic.ts";
-import { type StoreKind, storeOf } from "../store.ts";
+import type { StoreKind } from "../store.ts";
 import { numberOf, type Size, type Workload } from "../workload.ts";
 
 const shape = {
@@ -55,8 +55,6 @@ export const day: Workload = {
 	async ready(contender, job, { folder }) {
 		const kind = stores[contender];
 		if (!kind) throw new Error(`there is no contender ${contender}`);
-		// Refused now, and not in the middle of a round.
-		await storeOf(kind, folder);
 		const traffic = Object.fromEntries(
 			[...Object.keys(shape), "sessions"].map((name) => [
 				name,

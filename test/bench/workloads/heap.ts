@@ -63,7 +63,7 @@ async function bareActors(keys: readonly string[]) {
 
 async function residents(keys: readonly string[], path: string) {
 	const runtime = createSessionRuntime<string, string>({
-		store: await sqliteAt(path, "full"),
+		store: sqliteAt(path, "full"),
 		execute: async () => "done",
 		maxResident: keys.length,
 		passivateAfterMs: 3_600_000,

@@ -82,7 +82,7 @@ export const latency: Workload = {
 				return sends(kind, folder, numberOf(job, "roundMs"));
 			case "loop":
 				return eventLoopDelay(
-					kind,
+					contender === onThread ? "slow thread" : "full",
 					contender === idle,
 					folder,
 					numberOf(job, "roundMs"),
