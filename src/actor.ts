@@ -125,10 +125,15 @@ function childrenOf(
 	);
 }
 
-/** Whether a run that was committed has no actor: nobody looked when it began. */
-export function lacksRuns(actor: SessionActor, facts: SessionFacts): boolean {
+/** Whether a run that was committed has no actor, or one of an ended generation still has: nobody looked when it began, or went. */
+export function isOutdated(actor: SessionActor, facts: SessionFacts): boolean {
 	const { children } = actor.getSnapshot();
-	return unsettledRuns(facts).some((run) => !children[childOf(run)]);
+	const unsettled = unsettledRuns(facts).map(childOf);
+	const known = new Set([childOf(facts), ...unsettled]);
+	return (
+		unsettled.some((id) => !children[id]) ||
+		Object.keys(children).some((id) => !known.has(id))
+	);
 }
 
 function show(self: AnyActorRef, run: RunFacts): void {

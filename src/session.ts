@@ -12,7 +12,7 @@ import {
 	unusedFacts,
 } from "../machines/facts.ts";
 import {
-	lacksRuns,
+	isOutdated,
 	type SessionActor,
 	type SessionActors,
 	showRuns,
@@ -190,7 +190,7 @@ export class LiveSession {
 	/** For somebody who looks: the runs that were committed, each with an actor that is up to date. */
 	showRuns(): void {
 		if (!this.#actor || !this.committed) return;
-		if (lacksRuns(this.#actor, this.committed)) this.renew(this.facts);
+		if (isOutdated(this.#actor, this.committed)) this.renew(this.facts);
 		showRuns(this.#actor, this.committed);
 	}
 

@@ -54,6 +54,30 @@ for (const [kind, makeStore] of storeKinds)
 
 		// The actor is in memory before anybody looks.
 		test.skipIf(isReplayed)(
+			"who looks again sees no run of a generation that ended while nobody looked, and the one that began then",
+			async () => {
+				const { runtime, scripted } = await start();
+				const first = runtime.inspect(() => {});
+				const { settled } = await runtime.send("k", "hello");
+				first.unsubscribe();
+				scripted.last.end();
+				await settled;
+				await runtime.reset("k");
+				const actors = () => {
+					const events: InspectionEvent[] = [];
+					runtime.inspect((event) => events.push(event)).unsubscribe();
+					return actorsIn(events);
+				};
+				expect(actors()).toEqual(["k"]);
+				await runtime.send("k", "again");
+				expect(actors()).toEqual(["k", "generation 2"]);
+				scripted.last.end();
+				await runtime.whenIdle();
+			},
+		);
+
+		// The actor is in memory before anybody looks.
+		test.skipIf(isReplayed)(
 			"is told of a turn after its commit and before its caller is answered",
 			async () => {
 				const store = new FaultyStore(makeStore());
