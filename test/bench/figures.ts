@@ -11,7 +11,12 @@ import {
 	latencyGroups,
 	onThread,
 } from "./workloads/latency.ts";
-import { knownCounts, knownFiles, millionGroups } from "./workloads/million.ts";
+import {
+	knownCounts,
+	knownFiles,
+	millionGroups,
+	smallHeap,
+} from "./workloads/million.ts";
 import { plainTurns, reportsFull, reportsGroup } from "./workloads/reports.ts";
 import { turnsGroup } from "./workloads/turns.ts";
 
@@ -56,6 +61,10 @@ const turnsOver =
 /** The 99th percentile of a wait over that of one fsync. */
 const overFsync = (group: string) => (results: Results) =>
 	results.ratios(group, [inProcess, "p99"], [inProcess, "fsync"]);
+
+/** What a process weighs that has used many of the sessions of a file. */
+const rssIn = (group: string) => (results: Results) =>
+	results.numbers(group, knownFiles(results.size).many, "rss");
 
 /** A file of many sessions over one of few. */
 const manyOverFew = (group: string, measure: string) => (results: Results) => {
@@ -162,12 +171,13 @@ export const figures: readonly Figure[] = [
 			{
 				unit: "MB",
 				atMost: 350,
-				rounds: (results) =>
-					results.numbers(
-						millionGroups.memory,
-						knownFiles(results.size).many,
-						"rss",
-					),
+				rounds: rssIn(millionGroups.memory),
+			},
+			{
+				label: `with node ${smallHeap.join(" ")}`,
+				unit: "MB",
+				atMost: 350,
+				rounds: rssIn(millionGroups.smallMemory),
 			},
 		],
 	},

@@ -5,6 +5,9 @@ import { join } from "node:path";
 import type { Order, Report } from "./child.ts";
 import { Absent, type Sample } from "./workload.ts";
 
+/** The package is measured as it ships. */
+const shipped = new URL("shipped.ts", import.meta.url).href;
+
 /** How long a process that was closed may take to end by itself. */
 const leaveMs = 10_000;
 
@@ -15,7 +18,7 @@ export class ContenderProcess {
 	constructor(name: string, execArgv: readonly string[] = []) {
 		this.#name = name;
 		this.#child = fork(join(import.meta.dirname, "child.ts"), {
-			execArgv: [...execArgv],
+			execArgv: ["--import", shipped, ...execArgv],
 			stdio: ["ignore", "inherit", "inherit", "ipc"],
 		});
 	}

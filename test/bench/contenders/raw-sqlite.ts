@@ -4,8 +4,8 @@
  */
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { createSessionRuntime } from "../../../src/index.ts";
-import { sqliteStore } from "../../../src/sqlite.ts";
+import { createSessionRuntime } from "turnkeeper";
+import { sqliteStore } from "turnkeeper/sqlite";
 import type { Contender } from "../contender.ts";
 import { mustBe } from "../workload.ts";
 

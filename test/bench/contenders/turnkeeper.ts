@@ -1,13 +1,13 @@
 /** Owns turnkeeper as it ships, on each of its stores. */
-import { createSessionRuntime } from "../../../src/index.ts";
-import { sqliteStore } from "../../../src/sqlite.ts";
+import { createSessionRuntime } from "turnkeeper";
+import { sqliteStore } from "turnkeeper/sqlite";
 import type { Contender } from "../contender.ts";
 import { type StoreKind, storeOf } from "../store.ts";
 import { mustBe } from "../workload.ts";
 
 export function turnkeeper({ store: kind }: { store: StoreKind }): Contender {
 	return async (keys, { folder }) => {
-		const { store, path } = storeOf(kind, folder);
+		const { store, path } = await storeOf(kind, folder);
 		const runtime = createSessionRuntime<string, string>({
 			store,
 			execute: async () => "done",

@@ -1,5 +1,5 @@
 /** Owns how a day of traffic is lived through in virtual time, and how long that takes in real time. */
-import { createSessionRuntime } from "../../../src/index.ts";
+import { createSessionRuntime } from "turnkeeper";
 import { virtualClock } from "../../../src/testing/virtual-clock.ts";
 import { type StoreKind, storeOf } from "../store.ts";
 import { mustBe, type Player } from "../workload.ts";
@@ -15,7 +15,7 @@ export function days(
 
 	/** A fresh host, from midnight to when the last of the day has come to rest. */
 	async function live() {
-		const { store } = storeOf(kind, folderOf(rounds));
+		const { store } = await storeOf(kind, folderOf(rounds));
 		const clock = virtualClock();
 		const runtime = createSessionRuntime<number, string>({
 			store,

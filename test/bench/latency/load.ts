@@ -1,5 +1,5 @@
 /** Owns load on a host: as much as it takes, and half of that at a steady rate, whatever becomes of what was sent. */
-import { createSessionRuntime, type SessionStore } from "../../../src/index.ts";
+import { createSessionRuntime, type SessionStore } from "turnkeeper";
 import { keysOf } from "../contender.ts";
 import { rateOf } from "../rounds.ts";
 import { type StoreKind, storeOf } from "../store.ts";
@@ -25,7 +25,7 @@ export class LoadedHost {
 		folder: string,
 		measureMs: number,
 	): Promise<LoadedHost> {
-		const { store } = storeOf(kind, folder);
+		const { store } = await storeOf(kind, folder);
 		const host = new LoadedHost(store);
 		await host.runtime.start();
 		await host.#measure(5 * measureMs);

@@ -1,5 +1,5 @@
 /** Owns how long a start takes on a file where some sessions were left with a live run. */
-import { sqliteStore } from "../../../src/sqlite.ts";
+import { sqliteStore } from "turnkeeper/sqlite";
 import { mustBe, type Player } from "../workload.ts";
 import { fileOf, knownKey } from "./file.ts";
 import { hostOn } from "./host.ts";

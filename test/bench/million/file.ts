@@ -1,6 +1,6 @@
 /** Owns the files of known sessions: made once, in large batches, and where they are. */
 import { join } from "node:path";
-import { sqliteStore } from "../../../src/sqlite.ts";
+import { sqliteStore } from "turnkeeper/sqlite";
 import { mustBe, type Player } from "../workload.ts";
 import { patternOfTurn } from "./pattern.ts";
 

@@ -1,6 +1,6 @@
 /** Owns a host on a file of known sessions, as all that is measured there has one. */
-import { createSessionRuntime } from "../../../src/index.ts";
-import { sqliteStore } from "../../../src/sqlite.ts";
+import { createSessionRuntime } from "turnkeeper";
+import { sqliteStore } from "turnkeeper/sqlite";
 
 export type Host = ReturnType<typeof hostOn>;
 

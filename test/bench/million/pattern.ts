@@ -2,8 +2,8 @@
  * Owns what a stored session looks like: the writes of one real turn, caught on their way to the store, and the same for any other key. So
  * a file of a million sessions is made without a million turns.
  */
-import { createSessionRuntime, type SessionWrite } from "../../../src/index.ts";
-import { memoryStore } from "../../../src/memory.ts";
+import { createSessionRuntime, type SessionWrite } from "turnkeeper";
+import { memoryStore } from "turnkeeper/memory";
 
 const key = "session:pattern";
 const messageId = "message-of-the-pattern";

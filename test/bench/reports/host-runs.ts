@@ -1,5 +1,5 @@
 /** Owns runs that the host drives: admitted, started and ended, each call awaited. */
-import { createSessionRuntime } from "../../../src/index.ts";
+import { createSessionRuntime } from "turnkeeper";
 import { keysOf } from "../contender.ts";
 import { rateOf } from "../rounds.ts";
 import { type StoreKind, storeOf } from "../store.ts";
@@ -11,7 +11,7 @@ export async function hostRuns(
 	sessions: number,
 	roundMs: number,
 ): Promise<Player> {
-	const { store } = storeOf(kind, folder);
+	const { store } = await storeOf(kind, folder);
 	const runtime = createSessionRuntime({ store });
 	await runtime.start();
 	const keys = keysOf(sessions);

@@ -4,7 +4,7 @@ import {
 	type ManagedRun,
 	type OverlapMode,
 	TurnkeeperError,
-} from "../../../src/index.ts";
+} from "turnkeeper";
 import { keysOf } from "../contender.ts";
 import { rateOf } from "../rounds.ts";
 import { storeOf } from "../store.ts";
@@ -19,7 +19,7 @@ export async function bursts(
 	sizes: { sessions: number; burst: number; roundMs: number },
 ): Promise<Player> {
 	const { sessions, burst, roundMs } = sizes;
-	const { store } = storeOf("full", folder);
+	const { store } = await storeOf("full", folder);
 	/** What became of the messages, by name. */
 	const fates = new Map<string, number>();
 	const count = (fate: string) => fates.set(fate, (fates.get(fate) ?? 0) + 1);

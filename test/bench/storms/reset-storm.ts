@@ -1,6 +1,7 @@
 /** Owns resets that come while a run is in flight: the run is told to stop, and stops at once. */
+
+import { createSessionRuntime } from "turnkeeper";
 import { type Actor, createActor, fromPromise, setup } from "xstate";
-import { createSessionRuntime } from "../../../src/index.ts";
 import { keysOf } from "../contender.ts";
 import { rateOf } from "../rounds.ts";
 import { type StoreKind, storeOf } from "../store.ts";
@@ -62,7 +63,7 @@ export async function resetStorm(
 	sessions: number,
 	roundMs: number,
 ): Promise<Player> {
-	const { store } = storeOf(kind, folder);
+	const { store } = await storeOf(kind, folder);
 	let stopped = 0;
 	const runtime = createSessionRuntime<string, string>({
 		store,

@@ -1,5 +1,5 @@
 /** Owns bursts of messages under each overlap mode. */
-import type { OverlapMode } from "../../../src/index.ts";
+import type { OverlapMode } from "turnkeeper";
 import { bursts } from "../storms/burst.ts";
 import {
 	numberOf,

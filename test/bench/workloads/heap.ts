@@ -1,10 +1,10 @@
 /** Owns what an idle session weighs that is in memory, beside an actor of the same chart that has made the same turn. */
 
 import { join } from "node:path";
-import { createSessionRuntime } from "../../../src/index.ts";
+import { createSessionRuntime } from "turnkeeper";
+import { sqliteStore } from "turnkeeper/sqlite";
 import { keysOf } from "../contender.ts";
 import { bareSessions, messageTo } from "../contenders/bare-machines.ts";
-import { sqliteAt } from "../store.ts";
 import {
 	mustBe,
 	numberOf,
@@ -63,7 +63,7 @@ async function bareActors(keys: readonly string[]) {
 
 async function residents(keys: readonly string[], path: string) {
 	const runtime = createSessionRuntime<string, string>({
-		store: sqliteAt(path, "full"),
+		store: sqliteStore(path),
 		execute: async () => "done",
 		maxResident: keys.length,
 		passivateAfterMs: 3_600_000,
