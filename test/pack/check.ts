@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { type Adapter, adapters } from "./adapters.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const manifest = manifestOf(root) as Manifest;
@@ -168,21 +169,12 @@ function check(): void {
 	writeJson(join(folder, "package.json"), { private: true, type: "module" });
 	run("npm", ["install", "--silent", "--prefer-offline", ...packages], folder);
 
-	for (const name of entryPoints) {
-		step(`import("${name}")`);
-		load(folder, "module", `await import("${name}")`);
-		step(`require("${name}")`);
-		load(folder, "commonjs", `require("${name}")`);
-	}
+	const withPeer = new Set(adapters.map(({ entry }) => entry));
+	for (const name of entryPoints)
+		if (!withPeer.has(name)) loadBothWays(folder, name);
 
 	step("type-check a consumer");
-	writeFileSync(join(folder, "consumer.ts"), consumer);
-	writeJson(join(folder, "tsconfig.json"), consumerConfig);
-	run(
-		process.execPath,
-		[join("node_modules", "typescript", "bin", "tsc")],
-		folder,
-	);
+	compile(folder, consumer);
 
 	step("storeConformance without vitest");
 	const said = run(
@@ -215,6 +207,8 @@ function check(): void {
 	if (threaded !== "completed hello! chat:1\n")
 		throw new CheckFailed(`a turn on a store on a thread said: ${threaded}`);
 
+	for (const adapter of adapters) checkAdapter(folder, adapter);
+
 	for (const name of Object.keys(manifest.bin)) {
 		step(`${name} --help`);
 		const help = run(
@@ -226,6 +220,61 @@ function check(): void {
 			throw new CheckFailed(`"${name} --help" printed nothing.`);
 		}
 	}
+}
+
+function checkAdapter(
+	folder: string,
+	{ entry, peer, versions, beside, program }: Adapter,
+): void {
+	step(`${entry} without ${peer}`);
+	const missed = run(
+		process.execPath,
+		[
+			"--input-type=module",
+			"--eval",
+			`await import("${entry}").catch(({ code, message }) => console.log(code, message));`,
+		],
+		folder,
+	);
+	if (!missed.startsWith(`ERR_MODULE_NOT_FOUND Cannot find package '${peer}'`))
+		throw new CheckFailed(`${entry} without ${peer} said: ${missed}`);
+	for (const version of versions) {
+		const packages = [
+			`${peer}@${installedVersion(version)}`,
+			...beside.map((name) => `${name}@${installedVersion(name)}`),
+		];
+		step(`${entry} with ${packages[0]}`);
+		run(
+			"npm",
+			["install", "--silent", "--prefer-offline", ...packages],
+			folder,
+		);
+		loadBothWays(folder, entry);
+		// The declarations of the peer itself are not what is checked.
+		compile(folder, program, { skipLibCheck: true });
+	}
+}
+
+/** A program like a caller's, against the declarations that ship. */
+function compile(folder: string, program: string, options: object = {}): void {
+	writeFileSync(join(folder, "consumer.ts"), program);
+	const compilerOptions = { ...consumerConfig.compilerOptions, ...options };
+	writeJson(join(folder, "tsconfig.json"), {
+		...consumerConfig,
+		compilerOptions,
+	});
+	run(
+		process.execPath,
+		[join("node_modules", "typescript", "bin", "tsc")],
+		folder,
+	);
+}
+
+function loadBothWays(folder: string, name: string): void {
+	step(`import("${name}")`);
+	load(folder, "module", `await import("${name}")`);
+	step(`require("${name}")`);
+	load(folder, "commonjs", `require("${name}")`);
 }
 
 function step(name: string): void {

@@ -3,7 +3,7 @@
  * message awaited until its handler has run. It keeps nothing.
  */
 import { createMemoryState } from "@chat-adapter/state-memory";
-import { Chat, Message } from "chat";
+import { type Adapter, Chat, Message } from "chat";
 import type { Contender } from "../contender.ts";
 import { mustBe } from "../workload.ts";
 
@@ -14,7 +14,7 @@ const author = {
 	isBot: false,
 	isMe: false,
 };
-const formatted = { type: "root", children: [] };
+const formatted = { type: "root" as const, children: [] };
 
 /** What Chat SDK asks of a platform. It is never asked to post or to fetch here. */
 const platform = {
@@ -22,7 +22,7 @@ const platform = {
 	userName: "bench",
 	initialize: async () => {},
 	channelIdFromThreadId: (threadId: string) => threadId,
-};
+} satisfies Partial<Adapter> as Partial<Adapter> as Adapter;
 
 export const chatSdk: Contender = async (keys) => {
 	let said = 0;
