@@ -20,6 +20,8 @@ export type Act =
 	| { readonly call: string; readonly input: object; readonly id?: string }
 	/** Nothing, until this settles or the client hangs up. */
 	| { readonly until: Promise<unknown> }
+	/** As it stands, whatever that is. */
+	| { readonly chunk: object }
 	/** The socket is destroyed, in the middle of what was going on. */
 	| { readonly drop: true }
 	/** The stream ends as if it were whole, without the word that it is. */
@@ -230,7 +232,8 @@ async function perform(
 			});
 			calls += 1;
 			tokens += wordsOf(json).length;
-		} else if ("until" in act) {
+		} else if ("chunk" in act) send(response, act.chunk);
+		else if ("until" in act) {
 			// Out of the buffer first: what was said before is heard meanwhile.
 			response.flushHeaders();
 			if (await Promise.race([act.until.then(() => false), left])) return null;

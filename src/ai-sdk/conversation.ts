@@ -28,9 +28,7 @@ export class Conversation<Input, Meta> {
 		if (history) this.#messages = answered(await history(entries));
 		else {
 			const said = messagesIn(entries);
-			this.#messages = answered(
-				entries.length < limit ? said : fromUser(said),
-			);
+			this.#messages = answered(entries.length < limit ? said : fromUser(said));
 		}
 		await this.add(this.#run.messages.map((one) => this.#told(one)));
 	}

@@ -4,7 +4,7 @@
  */
 import type { ModelMessage, StepResult, streamText, ToolSet } from "ai";
 import type { JsonValue } from "../../machines/json.ts";
-import { TurnkeeperError } from "../errors.ts";
+import type { TurnkeeperError } from "../errors.ts";
 import type { ManagedRun } from "../runtime.ts";
 import { type Call, CallNames } from "./calls.ts";
 import { Conversation } from "./conversation.ts";

@@ -24,7 +24,7 @@ const longest = 300;
 const overflow =
 	/context[_ ](length|window)|maximum context|prompt is too long|too many (input )?tokens|input is too long/i;
 const broken =
-	/\bterminated\b|socket hang up|other side closed|premature close/i;
+	/\bterminated\b|socket hang up|other side closed|premature close|stream ended without/i;
 const brokenCodes = /^(UND_ERR_SOCKET|UND_ERR_BODY_TIMEOUT|ECONNRESET|EPIPE)$/;
 
 /** An error of this model, with what the SDK gave as its cause. One of turnkeeper's own stays what it is. */
@@ -55,10 +55,7 @@ export function failureOf(
 	if (typeof status === "number" && status >= 300)
 		return failed("MODEL_FAILED", `${name} answered ${status}: ${said}`);
 	if (isBroken(error))
-		return failed(
-			"STREAM_DROPPED",
-			`the answer of ${name} broke off: ${said}`,
-		);
+		return failed("STREAM_DROPPED", `the answer of ${name} broke off: ${said}`);
 	return failed("MODEL_FAILED", `${name} failed: ${said}`);
 }
 

@@ -3,13 +3,16 @@ import type { JsonValue } from "../../machines/json.ts";
 
 /** Throws for what JSON cannot say, as JSON.stringify does. */
 export function plain<Value>(value: Value): Value & JsonValue {
-	const text: string | undefined = JSON.stringify(value, function (this: unknown, name, given) {
-		// A Buffer has said its own JSON already.
-		const original = (this as Record<string, unknown>)[name];
-		return original instanceof Uint8Array
-			? Buffer.from(original).toString("base64")
-			: given;
-	});
+	const text: string | undefined = JSON.stringify(
+		value,
+		function (this: unknown, name, given) {
+			// A Buffer has said its own JSON already.
+			const original = (this as Record<string, unknown>)[name];
+			return original instanceof Uint8Array
+				? Buffer.from(original).toString("base64")
+				: given;
+		},
+	);
 	return JSON.parse(text ?? "null");
 }
 

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { type Act, stall } from "../../examples/model-server/model-server.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { heard, startAiHost } from "./host.ts";
+import { heard } from "./heard.ts";
+import { startAiHost } from "./host.ts";
 import { versions } from "./versions.ts";
 
 describe.each(versions)("an answer over ai %s", (version) => {
@@ -43,12 +44,7 @@ describe.each(versions)("an answer over ai %s", (version) => {
 		await ask("three");
 		expect([0, 1, 2, 3].map(told)).toEqual([
 			["system: Be brief.", "user: one"],
-			[
-				"system: Be brief.",
-				"user: one",
-				"assistant: answer 0",
-				"user: two",
-			],
+			["system: Be brief.", "user: one", "assistant: answer 0", "user: two"],
 			["system: Be brief.", "user: elsewhere"],
 			["system: Be brief.", "user: three"],
 		]);

@@ -1,6 +1,6 @@
 /** Owns a host whose runs are answered by a scripted model server, over one version of the AI SDK. */
 import type { JsonValue, RuntimeOptions, SessionStore } from "turnkeeper";
-import type { AiProgress, AiSettings } from "turnkeeper/ai-sdk";
+import type { AiSettings } from "turnkeeper/ai-sdk";
 import { memoryStore } from "turnkeeper/memory";
 import { onTestFinished } from "vitest";
 import {
@@ -62,8 +62,7 @@ export async function startAiHost(
 				.map(({ entry }) => lineOf(entry as unknown as WireMessage))
 				.reverse(),
 		/** What a request told the model, each message as a line. */
-		told: (number: number) =>
-			model.requests[number]?.body.messages.map(lineOf),
+		told: (number: number) => model.requests[number]?.body.messages.map(lineOf),
 	};
 }
 
@@ -89,18 +88,4 @@ interface Part {
 	readonly toolName?: string;
 	readonly output?: { readonly type: string; readonly value?: unknown };
 	readonly function?: { readonly name: string };
-}
-
-/** The text of what a run said to those who follow it, until it has said so much. */
-export async function heard(
-	items: AsyncIterable<unknown>,
-	isEnough: (text: string) => boolean = () => false,
-): Promise<string> {
-	let text = "";
-	for await (const item of items) {
-		const { value } = item as { value: AiProgress };
-		if (value.type === "text") text += value.text;
-		if (isEnough(text)) break;
-	}
-	return text;
 }

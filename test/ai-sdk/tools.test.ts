@@ -7,7 +7,8 @@ import { z } from "zod";
 import { type Act, stall } from "../../examples/model-server/model-server.ts";
 import { close } from "../support/restart.ts";
 import { deathsOf } from "../support/unhandled.ts";
-import { heard, startAiHost } from "./host.ts";
+import { heard } from "./heard.ts";
+import { startAiHost } from "./host.ts";
 import { versions } from "./versions.ts";
 
 const inputSchema = z.object({ text: z.string() });
@@ -139,7 +140,7 @@ describe.each(versions)("a tool over ai %s", (version) => {
 			called.resolve();
 			await stopped.promise;
 		};
-				const { runtime, ask } = await startAiHost(
+		const { runtime, ask } = await startAiHost(
 			version,
 			[[post("hi")], [{ say: "new" }]],
 			{ settings: { tools: { post: { ...tools.post, onInputAvailable } } } },
@@ -194,7 +195,9 @@ describe.each(versions)("a tool over ai %s", (version) => {
 		});
 		const { outcome, error } = await ask("post hi");
 		expect(outcome).toBe("failed");
-		expect(error).toMatch(/what the delivery "call post [0-9a-f]{12}" returned.*must be JSON/);
+		expect(error).toMatch(
+			/what the delivery "call post [0-9a-f]{12}" returned.*must be JSON/,
+		);
 		expect(model.requests.length).toBe(1);
 	});
 
@@ -276,105 +279,111 @@ describe.each(versions)("a tool over ai %s", (version) => {
 	});
 });
 
-describe.each(versions)("a call that needs an approval over ai %s", (version) => {
-	async function asked(options = {}, settings = {}) {
-		const { posted, tools } = poster({ needsApproval: true });
-		const host = await startAiHost(
-			version,
-			[[post("hi")], [{ say: "Then that." }]],
-			{ settings: { tools, ...settings }, options },
-		);
-		const { runtime } = host;
-		const { ticket, settled } = await runtime.send("k", "post hi");
-		if (!ticket) throw new Error("it did not start");
-		const row = await runtime.until("k", (row) => row?.status === "waiting");
-		const [wait = ""] = row?.waits ?? [];
-		return { ...host, posted, ticket, settled, wait };
-	}
-
-	test("waits for it, says so, and is carried out once it is given", async () => {
-		const { runtime, posted, ticket, settled, wait, said, told } =
-			await asked();
-		expect(posted).toEqual([]);
-		const shown: unknown[] = [];
-		for await (const item of runtime.follow(ticket)) {
-			if ("value" in item) shown.push(item.value);
-			if (shown.length === 2) break;
+describe.each(versions)(
+	"a call that needs an approval over ai %s",
+	(version) => {
+		async function asked(options = {}, settings = {}) {
+			const { posted, tools } = poster({ needsApproval: true });
+			const host = await startAiHost(
+				version,
+				[[post("hi")], [{ say: "Then that." }]],
+				{ settings: { tools, ...settings }, options },
+			);
+			const { runtime } = host;
+			const { ticket, settled } = await runtime.send("k", "post hi");
+			if (!ticket) throw new Error("it did not start");
+			const row = await runtime.until("k", (row) => row?.status === "waiting");
+			const [wait = ""] = row?.waits ?? [];
+			return { ...host, posted, ticket, settled, wait };
 		}
-		expect(wait).toMatch(/^approve post [0-9a-f]{12}$/);
-		expect(shown.at(-1)).toEqual({
-			type: "approval",
-			wait,
-			toolCallId: "call_0",
-			toolName: "post",
-			input: { text: "hi" },
+
+		test("waits for it, says so, and is carried out once it is given", async () => {
+			const { runtime, posted, ticket, settled, wait, said, told } =
+				await asked();
+			expect(posted).toEqual([]);
+			const shown: unknown[] = [];
+			for await (const item of runtime.follow(ticket)) {
+				if ("value" in item) shown.push(item.value);
+				if (shown.length === 2) break;
+			}
+			expect(wait).toMatch(/^approve post [0-9a-f]{12}$/);
+			expect(shown.at(-1)).toEqual({
+				type: "approval",
+				wait,
+				toolCallId: "call_0",
+				toolName: "post",
+				input: { text: "hi" },
+			});
+			await runtime.resume(ticket, wait, true);
+			expect(await settled).toMatchObject({ output: "Then that." });
+			expect(posted.map(({ text }) => text)).toEqual(["hi"]);
+			expect(told(1)?.at(-1)).toBe("tool: posted as 1");
+			expect((await said()).at(-2)).toBe('tool: post gave "posted as 1"');
 		});
-		await runtime.resume(ticket, wait, true);
-		expect(await settled).toMatchObject({ output: "Then that." });
-		expect(posted.map(({ text }) => text)).toEqual(["hi"]);
-		expect(told(1)?.at(-1)).toBe("tool: posted as 1");
-		expect((await said()).at(-2)).toBe('tool: post gave "posted as 1"');
-	});
 
-	test.each([
-		["no", false],
-		["no, with a reason", { approved: false, reason: "not today" }],
-		["what is neither yes nor no", "maybe"],
-	])("is not carried out after %s", async (_, answer) => {
-		const { runtime, posted, ticket, settled, wait, told, ask } = await asked();
-		await runtime.resume(ticket, wait, answer);
-		expect(await settled).toMatchObject({ output: "Then that." });
-		expect(posted).toEqual([]);
-		expect(told(1)?.at(-1)).toMatch(/^tool: /);
-		if (typeof answer === "object")
-			expect(told(1)?.at(-1)).toContain("not today");
-		await ask("and now?");
-		expect(told(2)?.slice(0, 3)).toEqual(told(1));
-	});
+		test.each([
+			["no", false],
+			["no, with a reason", { approved: false, reason: "not today" }],
+			["what is neither yes nor no", "maybe"],
+		])("is not carried out after %s", async (_, answer) => {
+			const { runtime, posted, ticket, settled, wait, told, ask } =
+				await asked();
+			await runtime.resume(ticket, wait, answer);
+			expect(await settled).toMatchObject({ output: "Then that." });
+			expect(posted).toEqual([]);
+			expect(told(1)?.at(-1)).toMatch(/^tool: /);
+			if (typeof answer === "object")
+				expect(told(1)?.at(-1)).toContain("not today");
+			await ask("and now?");
+			expect(told(2)?.slice(0, 3)).toEqual(told(1));
+		});
 
-	test("is for nothing after a reset, and posts nothing", async () => {
-		const { runtime, posted, ticket, settled, wait } = await asked();
-		await runtime.reset("k");
-		expect((await settled).outcome).toBe("aborted");
-		expect((await runtime.resume(ticket, wait, true)).result).toBe("stale");
-		expect(posted).toEqual([]);
-	});
+		test("is for nothing after a reset, and posts nothing", async () => {
+			const { runtime, posted, ticket, settled, wait } = await asked();
+			await runtime.reset("k");
+			expect((await settled).outcome).toBe("aborted");
+			expect((await runtime.resume(ticket, wait, true)).result).toBe("stale");
+			expect(posted).toEqual([]);
+		});
 
-	test("is asked once for each of several, and told with all answers", async () => {
-		const { posted, tools } = poster({ needsApproval: true });
-		const { runtime, model } = await startAiHost(
-			version,
-			[
-				[post("a", "1"), post("b", "2"), post("a", "3")],
-				[{ say: "Then that." }],
-			],
-			{ settings: { tools } },
-		);
-		const { ticket, settled } = await runtime.send("k", "post");
-		const row = await runtime.until("k", (row) => row?.waits.length === 3);
-		const [a = "", b = "", again = ""] = row?.waits ?? [];
-		expect(again).toBe(`${a} 2`);
-		await runtime.resume(ticket as RunTicket, again, true);
-		await runtime.resume(ticket as RunTicket, b, false);
-		await runtime.resume(ticket as RunTicket, a, true);
-		expect((await settled).outcome).toBe("completed");
-		expect(posted.map(({ text }) => text)).toEqual(["a", "a"]);
-		expect(model.requests.length).toBe(2);
-	});
+		test("is asked once for each of several, and told with all answers", async () => {
+			const { posted, tools } = poster({ needsApproval: true });
+			const { runtime, model } = await startAiHost(
+				version,
+				[
+					[post("a", "1"), post("b", "2"), post("a", "3")],
+					[{ say: "Then that." }],
+				],
+				{ settings: { tools } },
+			);
+			const { ticket, settled } = await runtime.send("k", "post");
+			const row = await runtime.until("k", (row) => row?.waits.length === 3);
+			const [a = "", b = "", again = ""] = row?.waits ?? [];
+			expect(again).toBe(`${a} 2`);
+			await runtime.resume(ticket as RunTicket, again, true);
+			await runtime.resume(ticket as RunTicket, b, false);
+			await runtime.resume(ticket as RunTicket, a, true);
+			expect((await settled).outcome).toBe("completed");
+			expect(posted.map(({ text }) => text)).toEqual(["a", "a"]);
+			expect(model.requests.length).toBe(2);
+		});
 
-	test("fails its run when nobody answers in time", async () => {
-		const { clock, settled, posted, ask } = await asked(
-			{},
-			{ approvalTimeoutMs: 60_000 },
-		);
-		await clock.advance(60_000);
-		const { outcome, error } = await settled;
-		expect(outcome).toBe("failed");
-		expect(error).toMatch(/got no answer to "approve post [0-9a-f]{12}" in time/);
-		expect(posted).toEqual([]);
-		expect(await ask("and now?")).toMatchObject({ output: "Then that." });
-	});
-});
+		test("fails its run when nobody answers in time", async () => {
+			const { clock, settled, posted, ask } = await asked(
+				{},
+				{ approvalTimeoutMs: 60_000 },
+			);
+			await clock.advance(60_000);
+			const { outcome, error } = await settled;
+			expect(outcome).toBe("failed");
+			expect(error).toMatch(
+				/got no answer to "approve post [0-9a-f]{12}" in time/,
+			);
+			expect(posted).toEqual([]);
+			expect(await ask("and now?")).toMatchObject({ output: "Then that." });
+		});
+	},
+);
 
 describe.each(versions)("a message that steers over ai %s", (version) => {
 	test("is told to the model at its next step, and is the run's", async () => {

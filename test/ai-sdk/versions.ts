@@ -27,8 +27,7 @@ export function sdkOf(version: Version) {
 				| ((
 						run: ManagedRun<Input>,
 				  ) => AiSettings<Input> | Promise<AiSettings<Input>>),
-		) =>
-			executorOver<Input, JsonValue>(ai.streamText as StreamText, given),
+		) => executorOver<Input, JsonValue>(ai.streamText as StreamText, given),
 		/** A model of the server on loopback. */
 		model(baseURL: string, modelId = "small", apiKey?: string) {
 			const make = provider({
