@@ -108,12 +108,14 @@ class Answer<Input, Meta> {
 	}
 
 	#stream(): ReturnType<StreamText> {
-		const { prepareStep, tools } = this.#settings;
+		const { prepareStep, tools, instructions } = this.#settings;
 		const steps = this.#steps;
 		return this.#streamText({
 			// The run fails with it; that is loud enough.
 			onError: () => {},
 			...this.#settings,
+			// As 6 calls them.
+			...(instructions === undefined ? {} : { system: instructions }),
 			// One step.
 			stopWhen: undefined,
 			...(tools

@@ -1,5 +1,11 @@
 /** Owns what a caller may say of an executor over the AI SDK: what `streamText` takes, but what belongs to the run. */
-import type { ModelMessage, streamText, ToolSet, UserModelMessage } from "ai";
+import type {
+	ModelMessage,
+	SystemModelMessage,
+	streamText,
+	ToolSet,
+	UserModelMessage,
+} from "ai";
 import type { Message, TranscriptEntry } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import { checkCount, checkMs, checkOptions, invalid } from "../arguments.ts";
@@ -17,11 +23,13 @@ const owned = {
 } as const;
 
 /**
- * What `streamText` takes, but `prompt`, `messages`, `abortSignal`, `output` and steering, and what the session adds. Settings that speak
- * of the end (`onFinish`, `timeout`) are of each step; `prepareStep` and `stopWhen` see all steps of the run.
+ * What `streamText` takes, but `prompt`, `messages`, `abortSignal`, `output` and steering, and what the session adds. Callbacks and `timeout`
+ * are of each step; `prepareStep` and `stopWhen` (default: 20 steps) see all steps of the run, and what the first gives holds for its step.
  */
 export interface AiSettings<Input = JsonValue>
-	extends Omit<StreamTextSettings, keyof typeof owned> {
+	extends Omit<StreamTextSettings, keyof typeof owned | "instructions"> {
+	/** What the model is told before all else, in both versions of the SDK. */
+	instructions?: string | SystemModelMessage | SystemModelMessage[] | undefined;
 	/** How a message is told to the model. Default: an input that is a string is the text of a user, or a user message as the SDK has it. */
 	toMessage?: (message: Message<Input>) => string | UserModelMessage;
 	/** The newest entries of the transcript that the model is told. Default 100. */

@@ -1,10 +1,34 @@
 /** What a model says, by way of the AI SDK, is what the session knows: its text, its history, what it cost, and what it was stopped at. */
+import type { RunTicket } from "turnkeeper";
+import type { AiSettings } from "turnkeeper/ai-sdk";
 import { describe, expect, test } from "vitest";
 import { type Act, stall } from "../../examples/model-server/model-server.ts";
 import { deathsOf } from "../support/unhandled.ts";
 import { heard } from "./heard.ts";
 import { startAiHost } from "./host.ts";
 import { versions } from "./versions.ts";
+
+/** A model that says something and then nothing, whatever it is told. */
+function deafModel(begun: () => void) {
+	return {
+		specificationVersion: "v3",
+		provider: "mock",
+		modelId: "deaf",
+		supportedUrls: {},
+		doStream: async () => {
+			begun();
+			const stream = new ReadableStream({
+				start(controller) {
+					controller.enqueue({ type: "stream-start", warnings: [] });
+					controller.enqueue({ type: "text-start", id: "1" });
+					controller.enqueue({ type: "text-delta", id: "1", delta: "half" });
+				},
+				cancel: () => new Promise(() => {}),
+			});
+			return { stream };
+		},
+	} as unknown as AiSettings["model"];
+}
 
 describe.each(versions)("an answer over ai %s", (version) => {
 	test("is streamed to those who follow, and is the output and the transcript of its run", async () => {
@@ -35,7 +59,7 @@ describe.each(versions)("an answer over ai %s", (version) => {
 		const { runtime, ask, told } = await startAiHost(
 			version,
 			(_, number) => [{ say: `answer ${number}` }],
-			{ settings: { system: "Be brief." } },
+			{ settings: { instructions: "Be brief." } },
 		);
 		await ask("one");
 		await ask("two");
@@ -188,6 +212,20 @@ describe.each(versions)("an answer over ai %s", (version) => {
 				status: "ended",
 				lastError: null,
 			});
+		});
+
+		test("is waited for no longer, where its provider does not heed the signal", async () => {
+			const begun = Promise.withResolvers<void>();
+			const { runtime, said } = await startAiHost(version, [], {
+				settings: { model: deafModel(begun.resolve) },
+			});
+			const { settled, ticket } = await runtime.send("k", "tell me");
+			await begun.promise;
+			await heard(runtime.follow(ticket as RunTicket), (text) => text !== "");
+			// No time passes: it is not the grace period that ends it.
+			await runtime.abort("k");
+			expect((await settled).outcome).toBe("aborted");
+			expect(await said()).toEqual(["user: tell me", "assistant: half"]);
 		});
 
 		test("by its time leaves the server's socket too", async () => {

@@ -11,6 +11,7 @@ import {
 	rateLimit,
 	stall,
 } from "../../examples/model-server/model-server.ts";
+import { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { deathsOf } from "../support/unhandled.ts";
 import { startAiHost } from "./host.ts";
 import { sdkOf, versions } from "./versions.ts";
@@ -290,6 +291,36 @@ describe.each(versions)("over ai %s", (version) => {
 		expect((await ask("post hi")).outcome).toBe("failed");
 		await ask("and?");
 		expect(await said()).toHaveLength((told(1)?.length ?? 0) + 1);
+	});
+
+	test("a step that cannot be kept ends the run before the model is asked on", async () => {
+		const store = new FaultyStore(memoryStore());
+		const { ask, model, said } = await startAiHost(
+			version,
+			[[{ call: "look", input: { text: "hi" } }], [{ say: "never asked" }]],
+			{
+				store,
+				settings: {
+					tools: {
+						look: {
+							inputSchema: z.object({ text: z.string() }),
+							execute: () => {
+								store.faults.push("before", "before");
+								return "seen";
+							},
+						},
+					},
+				},
+			},
+		);
+		const deaths = await deathsOf(async () => {
+			const { outcome, error } = await ask("look");
+			expect(outcome).toBe("failed");
+			expect(error).toMatch(/disk I\/O error/);
+		});
+		expect(deaths).toEqual([]);
+		expect(model.requests.length).toBe(1);
+		expect(await said()).toEqual(["user: look"]);
 	});
 
 	test("what is no message fails the run in a sentence", async () => {

@@ -1,4 +1,5 @@
 /** What tools do: effects by way of the run's deliveries, approvals by its waits, and what steers it between two steps. */
+import { once } from "node:events";
 import type { RunTicket } from "turnkeeper";
 import { type AiProgress, outwardTool } from "turnkeeper/ai-sdk";
 import { memoryStore } from "turnkeeper/memory";
@@ -203,13 +204,12 @@ describe.each(versions)("a tool over ai %s", (version) => {
 
 	test("whose effect was under way when its run was stopped is told with its result", async () => {
 		const begun = Promise.withResolvers<void>();
-		const end = Promise.withResolvers<void>();
 		const tools = {
 			post: outwardTool({
 				inputSchema,
-				execute: async () => {
+				execute: async (_, { signal }) => {
 					begun.resolve();
-					await end.promise;
+					await once(signal, "abort");
 					return "posted all the same";
 				},
 			}),
@@ -221,10 +221,7 @@ describe.each(versions)("a tool over ai %s", (version) => {
 		);
 		const { settled } = await runtime.send("k", "post hi");
 		await begun.promise;
-		const aborted = runtime.abort("k");
-		await runtime.until("k", (row) => (row?.version ?? 0) > 4);
-		end.resolve();
-		await aborted;
+		await runtime.abort("k");
 		expect((await settled).outcome).toBe("aborted");
 		expect((await said()).slice(-2)).toEqual([
 			"assistant: calls post",
@@ -366,6 +363,42 @@ describe.each(versions)(
 			expect((await settled).outcome).toBe("completed");
 			expect(posted.map(({ text }) => text)).toEqual(["a", "a"]);
 			expect(model.requests.length).toBe(2);
+		});
+
+		test("is not asked for again by a later attempt, nor carried out again", async () => {
+			const { posted, tools } = poster({ needsApproval: true });
+			const store = memoryStore();
+			const given = {
+				settings: { tools },
+				store,
+				options: { recovery: { mode: "retry", maxAttempts: 2 } } as const,
+			};
+			const first = await startAiHost(
+				version,
+				[[post("hi", "x1")], [{ say: "I " }, stall]],
+				given,
+			);
+			const { ticket } = await first.runtime.send("k", "post hi");
+			const row = await first.runtime.until("k", (row) => !!row?.waits.length);
+			await first.runtime.resume(
+				ticket as RunTicket,
+				row?.waits[0] ?? "",
+				true,
+			);
+			await first.model.asked(2);
+			await close(first, { graceMs: 0 });
+			const second = await startAiHost(
+				version,
+				[[post("hi", "y7")], [{ say: "Done." }]],
+				given,
+			);
+			await second.runtime.whenIdle("k");
+			expect((await second.runtime.runs("k")).items).toMatchObject([
+				{ attempt: 2, outcome: "completed" },
+				{ attempt: 1, outcome: "interrupted" },
+			]);
+			expect(posted.map(({ text }) => text)).toEqual(["hi"]);
+			expect(second.told(1)?.at(-1)).toBe("tool: posted as 1");
 		});
 
 		test("fails its run when nobody answers in time", async () => {
