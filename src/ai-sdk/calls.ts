@@ -27,13 +27,13 @@ export class CallNames {
 		});
 	}
 
-	/** For a call that is carried out. */
-	take(call: Call): string {
+	/** For a call that is carried out; whether it was held. */
+	take(call: Call): { readonly name: string; readonly wasHeld: boolean } {
 		const alike = alikeOf(call);
 		const id = `${call.toolCallId} ${alike}`;
 		const held = this.#named.get(id);
 		this.#named.delete(id);
-		return held ?? this.#next(alike);
+		return { name: held ?? this.#next(alike), wasHeld: held !== undefined };
 	}
 
 	#next(alike: string): string {

@@ -178,9 +178,9 @@ class Answer<Input, Meta> {
 		}) => Promise<JsonValue> | JsonValue,
 	): Promise<JsonValue> {
 		const open = this.#open;
-		const name = `call ${this.#names.take(call)}`;
+		const { name, wasHeld } = this.#names.take(call);
 		let own: { readonly error: unknown } | null = null;
-		const delivered = this.#run.deliver(name, async (context) => {
+		const delivered = this.#run.deliver(`call ${name}`, async (context) => {
 			try {
 				return jsonIn(await effect(context));
 			} catch (error) {
@@ -189,7 +189,7 @@ class Answer<Input, Meta> {
 			}
 		});
 		const noted = delivered.then((output) => {
-			open.called(call);
+			if (!wasHeld) open.called(call);
 			open.returned(call, output);
 		});
 		this.#delivering.add(noted);

@@ -35,6 +35,8 @@ export class OpenStep {
 	#text = "";
 	readonly #calls = new Map<string, Call>();
 	readonly #results = new Map<string, ToolResultPart>();
+	/** Of calls that were approved: they belong to the step before, whatever ids this one gives to its own. */
+	readonly #resultsBefore = new Map<string, ToolResultPart>();
 
 	/** What is to be told of a part to those who follow; null if nothing. */
 	see(part: StreamPart): AiProgress | null {
@@ -84,7 +86,10 @@ export class OpenStep {
 		byProvider = false,
 	): void {
 		if (byProvider) return;
-		this.#results.set(toolCallId, {
+		const results = this.#calls.has(toolCallId)
+			? this.#results
+			: this.#resultsBefore;
+		results.set(toolCallId, {
 			type: "tool-result",
 			toolCallId,
 			toolName,
@@ -94,27 +99,17 @@ export class OpenStep {
 
 	/** What there is of it that was not taken before: text, and calls with their results. Calls without one are left out. */
 	take(): readonly ModelMessage[] {
-		const before: ToolResultPart[] = [];
-		const own: ToolResultPart[] = [];
+		const before = [...this.#resultsBefore.values()];
+		const own = [...this.#results.values()];
 		const content: Content = [];
 		if (this.#text !== "") content.push({ type: "text", text: this.#text });
-		for (const [toolCallId, result] of this.#results) {
-			const call = this.#calls.get(toolCallId);
-			// One that was approved belongs to the step before.
-			if (!call) before.push(result);
-			else {
-				content.push({
-					type: "tool-call",
-					toolCallId,
-					toolName: call.toolName,
-					input: call.input,
-				});
-				own.push(result);
-			}
-			this.#calls.delete(toolCallId);
+		for (const { toolCallId, toolName } of own) {
+			const input = this.#calls.get(toolCallId)?.input;
+			content.push({ type: "tool-call", toolCallId, toolName, input });
 		}
 		this.#text = "";
 		this.#results.clear();
+		this.#resultsBefore.clear();
 		const messages: ModelMessage[] = [];
 		if (before.length > 0) messages.push({ role: "tool", content: before });
 		if (content.length > 0) messages.push({ role: "assistant", content });

@@ -88,11 +88,22 @@ describe.each(versions)("an answer over ai %s", (version) => {
 		]);
 	});
 
-	test("is given with the history that its host makes", async () => {
+	test("is given with the history that its host makes, as far as that fits together", async () => {
 		const { ask, told } = await startAiHost(version, [[{ say: "yes" }]], {
 			settings: {
 				history: async (entries) => [
 					{ role: "user", content: `${entries.length} entries` },
+					{
+						role: "assistant",
+						content: [
+							{
+								type: "tool-call",
+								toolCallId: "1",
+								toolName: "gone",
+								input: {},
+							},
+						],
+					},
 				],
 			},
 		});

@@ -1,5 +1,4 @@
 /** Whatever goes wrong with a model is the end of one run: with a code, with what was said and what it cost, and the session goes on. */
-import { createServer } from "node:net";
 import { createSessionRuntime, TurnkeeperError } from "turnkeeper";
 import { type AiSettings, aiExecutor, outwardTool } from "turnkeeper/ai-sdk";
 import { memoryStore } from "turnkeeper/memory";
@@ -178,20 +177,13 @@ describe.each(versions)("over ai %s", (version) => {
 	);
 
 	test("a server that is not there fails the run in a sentence", async () => {
-		// A port that was free a moment ago.
-		const server = createServer().listen(0, "127.0.0.1");
-		await new Promise((listening) => server.once("listening", listening));
-		const { port } = server.address() as { port: number };
-		await new Promise((closed) => server.close(closed));
 		const { ask } = await startAiHost(version, [], {
-			settings: {
-				model: sdkOf(version).model(`http://127.0.0.1:${port}/v1`),
-			},
+			settings: { model: sdkOf(version).model("http://127.0.0.1:1/v1") },
 		});
 		const { outcome, error } = await ask("hello");
 		expect(outcome).toBe("failed");
 		expect(error).toMatch(
-			/^the model "small" of loopback.chat failed: Cannot connect to API: .*\(MODEL_FAILED\)$/,
+			/^the model "small" of loopback.chat failed: .+ \(MODEL_FAILED\)$/,
 		);
 	});
 

@@ -104,9 +104,11 @@ describe("a call of a tool", () => {
 
 	test("has the same name in every attempt, whatever its id and the order of its fields", () => {
 		const [first, second] = [new CallNames(), new CallNames()];
-		expect(first.take(named("x", { a: 1, b: { c: 2, d: [3, 4] } }))).toBe(
-			second.take(named("y", { b: { d: [3, 4], c: 2 }, a: 1 })),
-		);
+		const { name } = first.take(named("x", { a: 1, b: { c: 2, d: [3, 4] } }));
+		expect(second.take(named("y", { b: { d: [3, 4], c: 2 }, a: 1 }))).toEqual({
+			name,
+			wasHeld: false,
+		});
 	});
 
 	test("has a name of its own by its tool, its input and its place among the like", () => {
@@ -119,17 +121,19 @@ describe("a call of a tool", () => {
 			names.take(named("4", { a: 1 }, "send")),
 			names.take(named("5", undefined)),
 		];
-		expect(new Set(taken).size).toBe(taken.length);
+		expect(new Set(taken.map(({ name }) => name)).size).toBe(taken.length);
 	});
 
 	test("keeps the name by which it was approved until it is carried out, and no longer", () => {
 		const names = new CallNames();
 		const one = named("1", { a: 1 });
 		const [held] = names.hold([one]);
-		expect(names.take(one)).toBe(held);
+		expect(names.take(one)).toEqual({ name: held, wasHeld: true });
+		// Some providers count their calls anew in each step.
+		expect(names.take(one)).toEqual({ name: `${held} 2`, wasHeld: false });
 		const [left] = names.hold([one]);
 		names.hold([]);
-		expect(names.take(one)).not.toBe(left);
+		expect(names.take(one)).not.toMatchObject({ name: left });
 	});
 });
 

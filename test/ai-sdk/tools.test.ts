@@ -318,6 +318,35 @@ describe.each(versions)(
 			expect((await said()).at(-2)).toBe('tool: post gave "posted as 1"');
 		});
 
+		test("is told with its result, where the answer to that breaks off", async () => {
+			const { tools } = poster({ needsApproval: true });
+			const { runtime, ask, said, told } = await startAiHost(
+				version,
+				[
+					[{ say: "May I? " }, post("hi")],
+					[{ say: "I " }, { drop: true }],
+					[{ say: "Done." }],
+				],
+				{ settings: { tools } },
+			);
+			const { ticket, settled } = await runtime.send("k", "post hi");
+			const row = await runtime.until("k", (row) => !!row?.waits.length);
+			await runtime.resume(ticket as RunTicket, row?.waits[0] ?? "", true);
+			expect((await settled).outcome).toBe("failed");
+			expect((await said()).slice(-2)).toEqual([
+				'tool: post gave "posted as 1"',
+				"assistant: I ",
+			]);
+			await ask("and?");
+			expect(told(2)).toEqual([
+				"user: post hi",
+				"assistant: May I? , calls post",
+				"tool: posted as 1",
+				"assistant: I ",
+				"user: and?",
+			]);
+		});
+
 		test.each([
 			["no", false],
 			["no, with a reason", { approved: false, reason: "not today" }],
