@@ -85,6 +85,68 @@ const { items } = await reader.list({});
 console.log(outcome, output, items.map(({ sessionKey }) => sessionKey).join());
 `;
 
+/** As above, where the AI SDK is installed beside: of either version. */
+const consumerOfAiSdk = `
+import { stepCountIs, tool } from "ai";
+import { createSessionRuntime } from "turnkeeper";
+import { type AiProgress, type AiSettings, aiExecutor, type Approval, messagesIn, outwardTool } from "turnkeeper/ai-sdk";
+import { memoryStore } from "turnkeeper/memory";
+import { z } from "zod";
+
+declare const model: AiSettings["model"];
+const post = outwardTool({
+	description: "Posts a text.",
+	inputSchema: z.object({ text: z.string() }),
+	needsApproval: true,
+	execute: async ({ text }, { idempotencyKey }) => text.trim() + idempotencyKey,
+});
+const look = tool({ inputSchema: z.object({ at: z.string() }), execute: async ({ at }) => at.length });
+const settings: AiSettings<string> = {
+	model,
+	instructions: "Be brief.",
+	tools: { post, look },
+	stopWhen: stepCountIs(5),
+	maxRetries: 1,
+	prepareStep: ({ stepNumber }) => (stepNumber > 2 ? { toolChoice: "none" } : {}),
+	remember: 20,
+	history: (entries) => messagesIn(entries).slice(-10),
+	toMessage: ({ input }) => input.trim(),
+	approvalTimeoutMs: 60_000,
+};
+const runtime = createSessionRuntime<string, string>({ store: memoryStore(), execute: aiExecutor(settings) });
+createSessionRuntime<string, string, { model: string }>({
+	store: memoryStore(),
+	execute: aiExecutor(async (run) => ({ model: run.row.meta.model, temperature: 0, tools: { post } })),
+});
+const { ticket } = await runtime.send("chat:1", "hello");
+for await (const item of runtime.follow(ticket!)) {
+	if ("gap" in item) continue;
+	const value = item.value as AiProgress;
+	if (value.type === "text") console.log(value.text.toUpperCase());
+	if (value.type === "approval") await runtime.resume(ticket!, value.wait, { approved: false, reason: "no" } satisfies Approval);
+}
+// @ts-expect-error what is asked is the session's
+aiExecutor({ model, messages: [] });
+// @ts-expect-error a result that cannot be kept
+outwardTool({ inputSchema: z.object({}), execute: () => new Map() });
+`;
+
+/** What there is of the AI SDK is found, and bad settings are refused with the package's own error. */
+const aiSdkOfConsumer = `
+import { TurnkeeperError } from "turnkeeper";
+import { aiExecutor } from "turnkeeper/ai-sdk";
+try {
+	aiExecutor({});
+} catch (error) {
+	console.log(error instanceof TurnkeeperError, error.code);
+}
+`;
+
+/** The consumer's folder does not have it. */
+const withoutAi = `
+await import("turnkeeper/ai-sdk").catch(({ code, message }) => console.log(code, message));
+`;
+
 /** The consumer's folder has no vitest. */
 const withoutVitest = `
 import { storeConformance } from "turnkeeper/testing";
@@ -104,6 +166,15 @@ const consumerConfig = {
 	},
 	files: ["consumer.ts"],
 };
+
+/** The declarations of the AI SDK itself are not what is checked. */
+const consumerOfAiSdkConfig = {
+	compilerOptions: { ...consumerConfig.compilerOptions, skipLibCheck: true },
+	files: ["consumer-of-ai-sdk.ts"],
+};
+
+/** The only entry point that is not there without another package. */
+const aiSdk = "turnkeeper/ai-sdk";
 
 class CheckFailed extends Error {}
 
@@ -168,12 +239,19 @@ function check(): void {
 	writeJson(join(folder, "package.json"), { private: true, type: "module" });
 	run("npm", ["install", "--silent", "--prefer-offline", ...packages], folder);
 
-	for (const name of entryPoints) {
-		step(`import("${name}")`);
-		load(folder, "module", `await import("${name}")`);
-		step(`require("${name}")`);
-		load(folder, "commonjs", `require("${name}")`);
-	}
+	for (const name of entryPoints)
+		if (name !== aiSdk) loadBothWays(folder, name);
+
+	step(`import("${aiSdk}") without ai`);
+	const missed = run(
+		process.execPath,
+		["--input-type=module", "--eval", withoutAi],
+		folder,
+	);
+	if (!missed.startsWith("ERR_MODULE_NOT_FOUND Cannot find package 'ai'"))
+		throw new CheckFailed(
+			`${aiSdk}, where ai is not installed, said: ${missed}`,
+		);
 
 	step("type-check a consumer");
 	writeFileSync(join(folder, "consumer.ts"), consumer);
@@ -215,6 +293,28 @@ function check(): void {
 	if (threaded !== "completed hello! chat:1\n")
 		throw new CheckFailed(`a turn on a store on a thread said: ${threaded}`);
 
+	for (const installed of ["ai-6", "ai"]) {
+		const ai = `ai@${installedVersion(installed)}`;
+		step(`${aiSdk} with ${ai}`);
+		const zod = `zod@${installedVersion("zod")}`;
+		run("npm", ["install", "--silent", "--prefer-offline", ai, zod], folder);
+		loadBothWays(folder, aiSdk);
+		const refused = run(
+			process.execPath,
+			["--input-type=module", "--eval", aiSdkOfConsumer],
+			folder,
+		);
+		if (refused !== "true INVALID_ARGUMENT\n")
+			throw new CheckFailed(`${aiSdk} without a model said: ${refused}`);
+		writeFileSync(join(folder, "consumer-of-ai-sdk.ts"), consumerOfAiSdk);
+		writeJson(join(folder, "tsconfig.json"), consumerOfAiSdkConfig);
+		run(
+			process.execPath,
+			[join("node_modules", "typescript", "bin", "tsc")],
+			folder,
+		);
+	}
+
 	for (const name of Object.keys(manifest.bin)) {
 		step(`${name} --help`);
 		const help = run(
@@ -230,6 +330,13 @@ function check(): void {
 
 function step(name: string): void {
 	console.log(`pack check: ${name}`);
+}
+
+function loadBothWays(folder: string, name: string): void {
+	step(`import("${name}")`);
+	load(folder, "module", `await import("${name}")`);
+	step(`require("${name}")`);
+	load(folder, "commonjs", `require("${name}")`);
 }
 
 /** The load itself fails on its own; an entry point that exports nothing is a failure too. */
