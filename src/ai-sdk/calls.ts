@@ -11,7 +11,16 @@ export interface Call {
 	readonly input: unknown;
 }
 
+const known = new WeakMap<object, CallNames>();
+
 export class CallNames {
+	/** One set of names a run, also where its executor asks a model several times over. */
+	static of(run: object): CallNames {
+		const names = known.get(run) ?? new CallNames();
+		known.set(run, names);
+		return names;
+	}
+
 	/** Of calls that were named to be approved and are to be carried out. */
 	readonly #named = new Map<string, string>();
 	readonly #counts = new Map<string, number>();

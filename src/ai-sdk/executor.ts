@@ -42,7 +42,7 @@ class Answer<Input, Meta> {
 	readonly #run: ManagedRun<Input, Meta>;
 	readonly #settings: AiSettings<Input>;
 	readonly #conversation: Conversation<Input, Meta>;
-	readonly #names = new CallNames();
+	readonly #names: CallNames;
 	readonly #steps: Step[] = [];
 	/** Effects that are under way. */
 	readonly #delivering = new Set<Promise<unknown>>();
@@ -59,6 +59,7 @@ class Answer<Input, Meta> {
 		this.#run = run;
 		this.#settings = settings;
 		this.#conversation = new Conversation(run, settings);
+		this.#names = CallNames.of(run);
 	}
 
 	async text(): Promise<string> {

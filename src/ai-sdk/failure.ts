@@ -20,6 +20,8 @@ interface Thrown {
 }
 
 const longest = 300;
+/** Errors may be their own causes. */
+const deepest = 10;
 
 const overflow =
 	/context[_ ](length|window)|maximum context|prompt is too long|too many (input )?tokens|input is too long/i;
@@ -77,8 +79,10 @@ function isOverflow(error: Thrown): boolean {
 }
 
 function isBroken(error: Thrown): boolean {
-	for (let one: unknown = error; one; one = (one as Thrown).cause) {
-		const { code, message } = one as Thrown;
+	let one: unknown = error;
+	for (let depth = 0; one && depth < deepest; depth += 1) {
+		const { code, message, cause } = one as Thrown;
+		one = cause;
 		if (typeof code === "string" && brokenCodes.test(code)) return true;
 		if (typeof message === "string" && broken.test(message)) return true;
 	}

@@ -232,6 +232,62 @@ describe.each(versions)("over ai %s", (version) => {
 		});
 	});
 
+	test("a host that catches an overflow may begin again under a new session id", async () => {
+		const { execute, model } = sdkOf(version);
+		const server = (
+			await startAiHost(version, [
+				[{ call: "post", input: { text: "hi" } }],
+				[overflow],
+				[{ call: "post", input: { text: "hi" } }],
+				[{ say: "Done." }],
+			])
+		).model;
+		const answer = execute({
+			model: model(server.url),
+			maxRetries: 0,
+			tools: { post },
+		});
+		await using runtime = createSessionRuntime({
+			store: memoryStore(),
+			execute: async (run) => {
+				try {
+					return await answer(run);
+				} catch (error) {
+					if ((error as TurnkeeperError).code !== "CONTEXT_OVERFLOW")
+						throw error;
+					await run.rotate();
+					await run.append({
+						role: "user",
+						content: "what was said, in short",
+					});
+					return answer(run);
+				}
+			},
+		});
+		await runtime.start();
+		const { settled } = await runtime.send("k", "post hi");
+		expect(await settled).toMatchObject({ output: "Done." });
+		expect(server.requests[2]?.body.messages).toEqual([
+			{ role: "user", content: "what was said, in short" },
+			{ role: "user", content: "post hi" },
+		]);
+	});
+
+	test("an error that is its own cause is an error like any other", async () => {
+		const error = new Error("round and round");
+		error.cause = error;
+		const { ask } = await startAiHost(version, [], {
+			settings: {
+				prepareStep: () => {
+					throw error;
+				},
+			},
+		});
+		expect((await ask("hello")).error).toBe(
+			'the model "small" of loopback.chat failed: round and round (MODEL_FAILED)',
+		);
+	});
+
 	test("a run that fails in a later step has what its steps cost and said", async () => {
 		const { runtime, ask, model, said } = await startAiHost(
 			version,

@@ -364,6 +364,36 @@ describe.each(versions)(
 			expect(told(2)?.slice(0, 3)).toEqual(told(1));
 		});
 
+		test("waits beside a call that needs none, which is carried out at once", async () => {
+			const { posted, tools } = poster({ needsApproval: true });
+			const { runtime, told } = await startAiHost(
+				version,
+				[
+					[{ call: "look", input: { text: "left" }, id: "l" }, post("hi", "p")],
+					[{ say: "Done." }],
+				],
+				{
+					settings: {
+						tools: {
+							...tools,
+							look: { inputSchema, execute: () => "nothing there" },
+						},
+					},
+				},
+			);
+			const { ticket, settled } = await runtime.send("k", "look, then post");
+			const row = await runtime.until("k", (row) => !!row?.waits.length);
+			await runtime.resume(ticket as RunTicket, row?.waits[0] ?? "", true);
+			expect(await settled).toMatchObject({ output: "Done." });
+			expect(posted.length).toBe(1);
+			expect(told(1)).toEqual([
+				"user: look, then post",
+				"assistant: calls look, calls post",
+				"tool: nothing there",
+				"tool: posted as 1",
+			]);
+		});
+
 		test("is for nothing after a reset, and posts nothing", async () => {
 			const { runtime, posted, ticket, settled, wait } = await asked();
 			await runtime.reset("k");
@@ -446,6 +476,38 @@ describe.each(versions)(
 		});
 	},
 );
+
+describe("the approvals of ai 7 for all tools", () => {
+	async function askedWith(post_: "denied" | "approved" | "user-approval") {
+		const { posted, tools } = poster();
+		const host = await startAiHost(
+			7,
+			[[post("hi")], [{ say: "Then that." }], [{ say: "Well." }]],
+			{ settings: { tools, toolApproval: { post: post_ } } },
+		);
+		return { ...host, posted, sent: await host.runtime.send("k", "post hi") };
+	}
+
+	test.each([
+		["denied", 0],
+		["approved", 1],
+	] as const)("%s by the settings, nobody is asked", async (status, times) => {
+		const { sent, posted, ask, told } = await askedWith(status);
+		expect(await sent.settled).toMatchObject({ output: "Then that." });
+		expect(posted.length).toBe(times);
+		expect(await ask("and?")).toMatchObject({ output: "Well." });
+		expect(told(2)?.slice(0, 3)).toEqual(told(1)?.slice(0, 3));
+	});
+
+	test("left to a person, the run waits for one", async () => {
+		const { runtime, sent, posted } = await askedWith("user-approval");
+		const row = await runtime.until("k", (row) => !!row?.waits.length);
+		expect(posted).toEqual([]);
+		await runtime.resume(sent.ticket as RunTicket, row?.waits[0] ?? "", true);
+		expect(await sent.settled).toMatchObject({ output: "Then that." });
+		expect(posted.length).toBe(1);
+	});
+});
 
 describe.each(versions)("a message that steers over ai %s", (version) => {
 	test("is told to the model at its next step, and is the run's", async () => {
