@@ -6,6 +6,7 @@ import type { ModelMessage, StepResult, streamText, ToolSet } from "ai";
 import type { JsonValue } from "../../machines/json.ts";
 import type { TurnkeeperError } from "../errors.ts";
 import type { ManagedRun } from "../runtime.ts";
+import { type Asked, approvalIn, goesOn } from "./approvals.ts";
 import { type Call, CallNames } from "./calls.ts";
 import { Conversation } from "./conversation.ts";
 import { brokeOff, failureOf } from "./failure.ts";
@@ -13,7 +14,7 @@ import { OpenStep, type StreamPart } from "./open-step.ts";
 import { boundTools } from "./outward.ts";
 import { plain } from "./plain.ts";
 import type { AiProgress } from "./progress.ts";
-import { type AiSettings, type Approval, checkSettings } from "./settings.ts";
+import { type AiSettings, checkSettings } from "./settings.ts";
 
 export type StreamText = typeof streamText;
 type Step = StepResult<ToolSet>;
@@ -119,26 +120,20 @@ class Answer<Input, Meta> {
 			...(instructions === undefined ? {} : { system: instructions }),
 			// One step.
 			stopWhen: undefined,
-			...(tools
-				? {
-						tools: boundTools(tools, (call, effect) =>
-							this.#deliver(call, effect),
-						),
-					}
-				: {}),
-			...(prepareStep
-				? {
-						prepareStep: (options: Parameters<typeof prepareStep>[0]) =>
-							prepareStep({
-								...options,
-								steps: [...steps],
-								stepNumber: steps.length,
-							}),
-					}
-				: {}),
+			tools:
+				tools &&
+				boundTools(tools, (call, effect) => this.#deliver(call, effect)),
+			prepareStep:
+				prepareStep &&
+				((options: Parameters<typeof prepareStep>[0]) =>
+					prepareStep({
+						...options,
+						steps: [...steps],
+						stepNumber: steps.length,
+					})),
 			messages: this.#conversation.messages,
 			abortSignal: this.#run.signal,
-		} as Parameters<StreamText>[0]) as unknown as ReturnType<StreamText>;
+		} as Parameters<StreamText>[0]);
 	}
 
 	/** To the end of the stream. Throws what went wrong in it, and where it ends without an end. */
@@ -241,37 +236,6 @@ class Answer<Input, Meta> {
 	}
 }
 
-interface Asked {
-	readonly approvalId: string;
-	readonly toolCall: Call;
-}
-
-/** The calls that are to be approved before the next step; null if this was the last one. */
-function goesOn({ content }: Step): readonly Asked[] | null {
-	const parts = content as readonly {
-		readonly type: string;
-		readonly providerExecuted?: boolean;
-		readonly approvalId?: string;
-		readonly approved?: boolean;
-		readonly toolCall?: Call;
-	}[];
-	const own = (...types: readonly string[]) =>
-		parts.filter(
-			({ type, providerExecuted }) => types.includes(type) && !providerExecuted,
-		);
-	const responses = own("tool-approval-response");
-	const asked = own("tool-approval-request").filter(
-		({ approvalId }) => !responses.some((one) => one.approvalId === approvalId),
-	);
-	const denied = responses.filter(({ approved }) => approved === false);
-	const outputs = own("tool-result", "tool-error");
-	const calls = own("tool-call").length;
-	// A call of a tool that the host did not give an `execute` is the host's to answer.
-	return calls > 0 && calls === outputs.length + denied.length + asked.length
-		? (asked as readonly Asked[])
-		: null;
-}
-
 /** All that was said, with what was approved before. From 7 on, the response of a step does not have that. */
 async function responseOf(
 	result: ReturnType<StreamText>,
@@ -311,15 +275,4 @@ function jsonIn(output: JsonValue): JsonValue {
 function tokensOf({ usage }: StreamPart) {
 	const { inputTokens = 0, outputTokens = 0 } = usage ?? {};
 	return { inputTokens, outputTokens };
-}
-
-function approvalIn(answer: JsonValue): { approved: boolean; reason?: string } {
-	if (typeof answer === "boolean") return { approved: answer };
-	const { approved, reason } = (answer ?? {}) as Partial<
-		Exclude<Approval, boolean>
-	>;
-	return {
-		approved: approved === true,
-		...(typeof reason === "string" ? { reason } : {}),
-	};
 }

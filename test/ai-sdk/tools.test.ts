@@ -202,9 +202,10 @@ describe.each(versions)("a tool over ai %s", (version) => {
 		expect(model.requests.length).toBe(1);
 	});
 
-	test("whose effect was under way when its run was stopped is told with its result", async () => {
+	test("whose effect was under way when its run was stopped is told with its result, as one that had ended is", async () => {
 		const begun = Promise.withResolvers<void>();
 		const tools = {
+			look: { inputSchema, execute: () => "nothing there" },
 			post: outwardTool({
 				inputSchema,
 				execute: async (_, { signal }) => {
@@ -216,14 +217,26 @@ describe.each(versions)("a tool over ai %s", (version) => {
 		};
 		const { runtime, said } = await startAiHost(
 			version,
-			[[{ say: "I post. " }, post("hi")]],
+			[
+				[
+					{ say: "I post. " },
+					{ call: "look", input: { text: "left" } },
+					post("hi"),
+				],
+			],
 			{ settings: { tools } },
 		);
-		const { settled } = await runtime.send("k", "post hi");
+		const { settled, ticket } = await runtime.send("k", "post hi");
+		for await (const item of runtime.follow(ticket as RunTicket))
+			if ("value" in item && JSON.stringify(item.value).includes("nothing"))
+				break;
 		await begun.promise;
 		await runtime.abort("k");
 		expect((await settled).outcome).toBe("aborted");
-		expect((await said()).slice(-2)).toEqual([
+		expect(await said()).toEqual([
+			"user: post hi",
+			"assistant: I post. , calls look",
+			'tool: look gave "nothing there"',
 			"assistant: calls post",
 			'tool: post gave "posted all the same"',
 		]);
