@@ -135,7 +135,7 @@ describe.each(versions)("a tool over ai %s", (version) => {
 		const called = Promise.withResolvers<void>();
 		const stopped = Promise.withResolvers<void>();
 		const calls: string[] = [];
-		// The SDK asks this before it calls, and calls whatever became of the run meanwhile.
+		// The SDK asks this before it calls; 6 then calls, whatever became of the run meanwhile.
 		const onInputAvailable = async ({ toolCallId }: { toolCallId: string }) => {
 			calls.push(toolCallId);
 			called.resolve();
