@@ -15,7 +15,11 @@ export type ErrorCode =
 	| "STORE_CORRUPT"
 	| "STORE_VERSION"
 	| "RUNTIME_CLOSED"
-	| "RUN_ABORTED";
+	| "RUN_ABORTED"
+	| "CONTEXT_OVERFLOW"
+	| "RATE_LIMITED"
+	| "STREAM_DROPPED"
+	| "MODEL_FAILED";
 
 /**
  * Every error that turnkeeper throws. The message names the thing, its value, and what would have been right.

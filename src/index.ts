@@ -47,6 +47,7 @@ export type {
 	SessionIdCause,
 	SessionRuntime,
 	Settled,
+	Steering,
 	StopOptions,
 	StopReport,
 } from "./runtime.ts";

@@ -418,7 +418,17 @@ export interface ManagedRun<Input = JsonValue, Meta = JsonValue>
 	/** Messages that 'latest' or 'drop-oldest' passed over for this run, the newest 100 that are still known. */
 	readonly skipped: readonly Message<Input>[];
 	/** Messages that arrive during this run under 'steer'; what is never taken becomes an ordinary later message, in order. Ends when the run is told to stop. */
-	readonly steering: AsyncIterable<Message<Input>>;
+	readonly steering: Steering<Input>;
+}
+
+/**
+ * Messages that steer a run, each handed over once. For those who wait for the next one there is `for await`; for a loop that only looks
+ * between two of its steps there is `take`.
+ */
+export interface Steering<Input = JsonValue>
+	extends AsyncIterable<Message<Input>> {
+	/** The next message that waits already; null if none does, or if the run was told to stop. */
+	take(): Promise<Message<Input> | null>;
 }
 
 /** What `follow` gives: a value with its number from 1 on, or the numbers that are missing. */

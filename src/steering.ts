@@ -11,13 +11,14 @@ import { messageOf } from "../machines/line.ts";
 import type { RunFacts } from "../machines/run.ts";
 import type { Engine } from "./engine.ts";
 import type { LiveRun } from "./registry.ts";
+import type { Steering as SteeringMessages } from "./runtime.ts";
 import type { Turn } from "./turn.ts";
 
 type Open<Input> = (
 	message: Message,
 ) => Message<Input> | Promise<Message<Input>>;
 
-export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
+export class Steering<Input, Meta> implements SteeringMessages<Input> {
 	readonly #engine: Engine<Meta>;
 	readonly #live: LiveRun;
 	/** Checks and copies an input, as for any message that is taken. */
@@ -35,7 +36,7 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 	[Symbol.asyncIterator](): AsyncIterator<Message<Input>, undefined> {
 		return {
 			next: () => {
-				const next = this.#last.then(() => this.#next());
+				const next = this.#last.then(() => this.#next(true));
 				this.#last = next.catch(() => {});
 				return next;
 			},
@@ -43,11 +44,21 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 		};
 	}
 
+	/** Not behind those who wait for a message that is still to come. */
+	take(): Promise<Message<Input> | null> {
+		const next = this.#next(false).then(({ value }) => value ?? null);
+		// One whose input its schema refuses must not cost the process its life.
+		next.catch(() => {});
+		return next;
+	}
+
 	get #isOver(): boolean {
 		return this.#live.isAborted || this.#live.isReturned;
 	}
 
-	async #next(): Promise<IteratorResult<Message<Input>, undefined>> {
+	async #next(
+		waits: boolean,
+	): Promise<IteratorResult<Message<Input>, undefined>> {
 		const live = this.#live;
 		const ended = Promise.withResolvers<null>();
 		const over = () => {
@@ -65,17 +76,22 @@ export class Steering<Input, Meta> implements AsyncIterable<Message<Input>> {
 		live.own(owned);
 		try {
 			while (!this.#isOver) {
-				const woken = new Promise<void>((resolve) => {
-					this.#wake = resolve;
-				});
+				const woken = waits ? this.#woken() : null;
 				const message = await this.#pull(ended.promise);
 				if (message) return { done: false, value: message };
+				if (!woken) break;
 				if (!this.#isOver) await woken;
 			}
 			return { done: true, value: undefined };
 		} finally {
 			live.disown(owned);
 		}
+	}
+
+	#woken(): Promise<void> {
+		return new Promise((resolve) => {
+			this.#wake = resolve;
+		});
 	}
 
 	/** Takes the next message for this run, if there is one; tried until that is stored. */

@@ -122,6 +122,39 @@ for (const [kind, makeStore] of storeKinds)
 			).toEqual(["a", "b", "c"]);
 		});
 
+		test("gives what waits to a loop that only looks, and nothing where nothing waits", async () => {
+			const { run, steer, line, end, settled } = await running();
+			expect(await run.steering.take()).toBeNull();
+			await steer("a");
+			await steer("b");
+			expect(await run.steering.take()).toMatchObject({ input: "a" });
+			expect(await line()).toEqual(["b"]);
+			expect(await run.steering.take()).toMatchObject({ input: "b" });
+			expect(await run.steering.take()).toBeNull();
+			end();
+			await settled;
+			expect(await run.steering.take()).toBeNull();
+		});
+
+		test("a look is not held up by one who waits, and takes nothing from it twice", async () => {
+			const { run, next, steer } = await running();
+			const pulled = next();
+			expect(await run.steering.take()).toBeNull();
+			await steer("a");
+			expect(await pulled).toMatchObject({ value: { input: "a" } });
+			expect(await run.steering.take()).toBeNull();
+		});
+
+		test("what nobody looked at any more becomes an ordinary message", async () => {
+			const { run, steer, end, settled, begun } = await running();
+			await steer("a");
+			await steer("b");
+			await run.steering.take();
+			end();
+			await settled;
+			expect(begun()).toEqual([["hello"], ["b"]]);
+		});
+
 		test("gives nothing twice, whoever iterates", async () => {
 			const { run, steer, end, settled } = await running();
 			const seen: JsonValue[] = [];

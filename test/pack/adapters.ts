@@ -15,6 +15,8 @@ export interface Adapter {
 	readonly beside: readonly string[];
 	/** Every line of it must compile, and the marked ones must not. */
 	readonly program: string;
+	/** A program that is run, and what it prints. */
+	readonly tried?: { readonly program: string; readonly prints: string };
 }
 
 const chatSdk: Adapter = {
@@ -47,7 +49,71 @@ connectChat(bot, createSessionRuntime<number>({ store: sqliteStore("numbers.db")
 `,
 };
 
-export const adapters: readonly Adapter[] = [chatSdk];
+const aiSdk: Adapter = {
+	entry: "turnkeeper/ai-sdk",
+	peer: "ai",
+	versions: ["ai-6", "ai"],
+	beside: ["zod"],
+	program: `
+import { stepCountIs, tool } from "ai";
+import { createSessionRuntime } from "turnkeeper";
+import { type AiProgress, type AiSettings, aiExecutor, type Approval, messagesIn, outwardTool } from "turnkeeper/ai-sdk";
+import { memoryStore } from "turnkeeper/memory";
+import { z } from "zod";
+
+declare const model: AiSettings["model"];
+const post = outwardTool({
+	description: "Posts a text.",
+	inputSchema: z.object({ text: z.string() }),
+	needsApproval: true,
+	execute: async ({ text }, { idempotencyKey }) => text.trim() + idempotencyKey,
+});
+const look = tool({ inputSchema: z.object({ at: z.string() }), execute: async ({ at }) => at.length });
+const settings: AiSettings<string> = {
+	model,
+	instructions: "Be brief.",
+	tools: { post, look },
+	stopWhen: stepCountIs(5),
+	maxRetries: 1,
+	prepareStep: ({ stepNumber }) => (stepNumber > 2 ? { toolChoice: "none" } : {}),
+	remember: 20,
+	history: (entries) => messagesIn(entries).slice(-10),
+	toMessage: ({ input }) => input.trim(),
+	approvalTimeoutMs: 60_000,
+};
+const runtime = createSessionRuntime<string, string>({ store: memoryStore(), execute: aiExecutor(settings) });
+createSessionRuntime<string, string, { model: string }>({
+	store: memoryStore(),
+	execute: aiExecutor(async (run) => ({ model: run.row.meta.model, temperature: 0, tools: { post } })),
+});
+const { ticket } = await runtime.send("chat:1", "hello");
+for await (const item of runtime.follow(ticket!)) {
+	if ("gap" in item) continue;
+	const value = item.value as AiProgress;
+	if (value.type === "text") console.log(value.text.toUpperCase());
+	if (value.type === "approval") await runtime.resume(ticket!, value.wait, { approved: false, reason: "no" } satisfies Approval);
+}
+// @ts-expect-error what is asked is the session's
+aiExecutor({ model, messages: [] });
+// @ts-expect-error a result that cannot be kept
+outwardTool({ inputSchema: z.object({}), execute: () => new Map() });
+`,
+	// Bad settings are refused with the package's own error.
+	tried: {
+		program: `
+import { TurnkeeperError } from "turnkeeper";
+import { aiExecutor } from "turnkeeper/ai-sdk";
+try {
+	aiExecutor({});
+} catch (error) {
+	console.log(error instanceof TurnkeeperError, error.code);
+}
+`,
+		prints: "true INVALID_ARGUMENT\n",
+	},
+};
+
+export const adapters: readonly Adapter[] = [aiSdk, chatSdk];
 
 /** An example of the README that is marked as compiled here. */
 function example(name: string): string {

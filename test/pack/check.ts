@@ -224,7 +224,7 @@ function check(): void {
 
 function checkAdapter(
 	folder: string,
-	{ entry, peer, versions, beside, program }: Adapter,
+	{ entry, peer, versions, beside, program, tried }: Adapter,
 ): void {
 	step(`${entry} without ${peer}`);
 	const missed = run(
@@ -252,6 +252,14 @@ function checkAdapter(
 		loadBothWays(folder, entry);
 		// The declarations of the peer itself are not what is checked.
 		compile(folder, program, { skipLibCheck: true });
+		if (!tried) continue;
+		const printed = run(
+			process.execPath,
+			["--input-type=module", "--eval", tried.program],
+			folder,
+		);
+		if (printed !== tried.prints)
+			throw new CheckFailed(`${entry}, tried, said: ${printed}`);
 	}
 }
 

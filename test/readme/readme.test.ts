@@ -3,11 +3,13 @@ import {
 	mkdtempSync,
 	readFileSync,
 	rmSync,
+	symlinkSync,
 	writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { startModelServer } from "../../examples/model-server/model-server.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { turnkeeperHere } from "../cli/turnkeeper.ts";
 import { runProgram } from "../support/program.ts";
@@ -51,6 +53,33 @@ describe("an embedding example of the README", () => {
 			});
 		},
 	);
+
+	test("ai-sdk: runs as printed, and prints what stands beside it, with a server that answers", async () => {
+		const { code, output } = exampleNamed("ai-sdk");
+		expect(code.trimEnd().split("\n").length).toBeLessThanOrEqual(30);
+		await using server = await startModelServer({
+			models: ["llama3.2"],
+			answer: (_, number) =>
+				number === 0
+					? [{ call: "post", input: { text: "Hello, everybody!" } }]
+					: [{ say: "It is said." }],
+		});
+		const folder = mkdtempSync(join(tmpdir(), "turnkeeper-readme-"));
+		onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+		symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+		const file = join(folder, "example.mts");
+		writeFileSync(file, code);
+		const env = { OPENAI_BASE_URL: server.url };
+		expect(await runProgram(file, { cwd: folder, env })).toEqual({
+			code: 0,
+			stdout: output,
+			stderr: "",
+		});
+		const [, last] = server.requests;
+		expect(last?.body.messages.at(-1)?.content).toBe(
+			"posted once: Hello, everybody!",
+		);
+	});
 });
 
 test("the example of an executor of one's own is a test of this repository, word for word", () => {
