@@ -1,0 +1,6 @@
+/** Entry point `turnkeeper/otel`: what a runtime does as OpenTelemetry spans and metrics. Needs `@opentelemetry/api`, an optional peer. */
+export {
+	createTelemetry,
+	type Telemetry,
+	type TelemetryOptions,
+} from "./otel/telemetry.ts";
