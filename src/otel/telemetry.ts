@@ -15,7 +15,7 @@ import {
 import type { Subscription } from "xstate";
 import type { RunRecord } from "../../machines/run.ts";
 import type { RunTicket } from "../../machines/ticket.ts";
-import { checkMethods, checkOptions, invalid } from "../arguments.ts";
+import { checkMethods, checkOptions, invalid, shown } from "../arguments.ts";
 import { behind } from "../behind.ts";
 import type {
 	AdmitOptions,
@@ -188,7 +188,9 @@ class RuntimeTelemetry implements Telemetry {
 		execute: (run: ManagedRun<Input, Meta>) => Promise<Output> | Output,
 	): (run: ManagedRun<Input, Meta>) => Promise<Output> | Output {
 		if (typeof execute !== "function")
-			throw invalid("execute must be a function of a run");
+			throw invalid(
+				`execute is ${shown(execute)}; it must be a function of a run`,
+			);
 		return (run) => {
 			// Of one that is tried again, the time before its first attempt was measured then.
 			if (run.ticket.attempt === 1)
