@@ -40,7 +40,7 @@ import { type TelemetryClock, Timing } from "./timing.ts";
 export interface TelemetryOptions {
 	/** Default: `trace.getTracer("turnkeeper")`. */
 	tracer?: Tracer;
-	/** Default: `metrics.getMeter("turnkeeper")`. */
+	/** Default: `metrics.getMeter("turnkeeper")`. Two runtimes in one process need one each, by another name: gauges have no attributes to tell them apart. */
 	meter?: Meter;
 	/** The runtime's own clock, if it was given one: by it spans and drains are timed. Default: as the SDK tells time. */
 	clock?: TelemetryClock;

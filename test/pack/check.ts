@@ -29,6 +29,7 @@ import {
 } from "turnkeeper";
 import { type Console, createConsole } from "turnkeeper/inspect";
 import { memoryStore } from "turnkeeper/memory";
+import { createTelemetry, type Telemetry, type TelemetryOptions } from "turnkeeper/otel";
 import { storeConformance, type StorePlace } from "turnkeeper/testing";
 
 await using runtime = createSessionRuntime<string, string>({
@@ -49,6 +50,18 @@ const { outcome, output } = await receipt.settled;
 console.log(receipt.disposition, outcome, output?.toUpperCase());
 const entries: readonly TranscriptEntry[] = (await runtime.transcript("chat:1")).items;
 for await (const item of runtime.follow(receipt.ticket!)) console.log("gap" in item, entries.length);
+const clock: TelemetryOptions["clock"] = { now: () => Date.now() };
+using telemetry: Telemetry = createTelemetry({ clock });
+const observed = telemetry.runtime(
+	createSessionRuntime<string, number>({
+		store: telemetry.store(memoryStore()),
+		execute: telemetry.executor((run) => run.messages.length),
+	}),
+);
+await observed.start();
+const counted: number | undefined = (await (await observed.send("chat:1", "hello")).settled).output;
+await using admitted = await observed.admit("chat:2");
+console.log(counted, telemetry.within(admitted, () => admitted.ticket.runId));
 // @ts-expect-error a runtime needs a store
 createSessionRuntime({});
 const makeStore = (place: StorePlace) => (place.folder === "" ? Promise.resolve(memoryStore()) : memoryStore());
@@ -90,6 +103,10 @@ const withoutVitest = `
 import { storeConformance } from "turnkeeper/testing";
 await storeConformance("my store", () => {}).catch(({ code, message }) => console.log(code, message));
 `;
+
+/** Its peer is optional: whoever does not import it need not have that. */
+const withPeer = "turnkeeper/otel";
+const peer = "@opentelemetry/api";
 
 const consumerConfig = {
 	compilerOptions: {
@@ -168,12 +185,34 @@ function check(): void {
 	writeJson(join(folder, "package.json"), { private: true, type: "module" });
 	run("npm", ["install", "--silent", "--prefer-offline", ...packages], folder);
 
-	for (const name of entryPoints) {
-		step(`import("${name}")`);
-		load(folder, "module", `await import("${name}")`);
-		step(`require("${name}")`);
-		load(folder, "commonjs", `require("${name}")`);
-	}
+	for (const name of entryPoints)
+		if (name !== withPeer) loadBothWays(folder, name);
+
+	step(`${withPeer} without ${peer}`);
+	const unloaded = run(
+		process.execPath,
+		[
+			"--input-type=module",
+			"--eval",
+			`await import("${withPeer}").catch(({ code, message }) => console.log(code, message));`,
+		],
+		folder,
+	);
+	if (
+		!unloaded.startsWith(`ERR_MODULE_NOT_FOUND Cannot find package '${peer}'`)
+	)
+		throw new CheckFailed(`${withPeer} without its peer said: ${unloaded}`);
+	run(
+		"npm",
+		[
+			"install",
+			"--silent",
+			"--prefer-offline",
+			`${peer}@${installedVersion(peer)}`,
+		],
+		folder,
+	);
+	loadBothWays(folder, withPeer);
 
 	step("type-check a consumer");
 	writeFileSync(join(folder, "consumer.ts"), consumer);
@@ -230,6 +269,13 @@ function check(): void {
 
 function step(name: string): void {
 	console.log(`pack check: ${name}`);
+}
+
+function loadBothWays(folder: string, name: string): void {
+	step(`import("${name}")`);
+	load(folder, "module", `await import("${name}")`);
+	step(`require("${name}")`);
+	load(folder, "commonjs", `require("${name}")`);
 }
 
 /** The load itself fails on its own; an entry point that exports nothing is a failure too. */
