@@ -4,3 +4,4 @@ export {
 	type Telemetry,
 	type TelemetryOptions,
 } from "./otel/telemetry.ts";
+export type { TelemetryClock } from "./otel/timing.ts";

@@ -50,7 +50,8 @@ export interface TelemetryOptions {
 export interface Telemetry extends Disposable {
 	/**
 	 * The runtime, looked at: what `send` and `admit` are called in is what the span of the run links to. What is called on the one that
-	 * was given is counted all the same, but its messages have no span. Once closed, it is looked at no more.
+	 * was given is counted all the same, but its messages have no span. Before it starts, so that nothing is missed; once closed, it is looked
+	 * at no more.
 	 *
 	 * @throws INVALID_ARGUMENT for what is no runtime in this process, and for a second one
 	 */

@@ -29,7 +29,7 @@ import {
 } from "turnkeeper";
 import { type Console, createConsole } from "turnkeeper/inspect";
 import { memoryStore } from "turnkeeper/memory";
-import { createTelemetry, type Telemetry, type TelemetryOptions } from "turnkeeper/otel";
+import { createTelemetry, type Telemetry, type TelemetryClock } from "turnkeeper/otel";
 import { storeConformance, type StorePlace } from "turnkeeper/testing";
 
 await using runtime = createSessionRuntime<string, string>({
@@ -50,7 +50,7 @@ const { outcome, output } = await receipt.settled;
 console.log(receipt.disposition, outcome, output?.toUpperCase());
 const entries: readonly TranscriptEntry[] = (await runtime.transcript("chat:1")).items;
 for await (const item of runtime.follow(receipt.ticket!)) console.log("gap" in item, entries.length);
-const clock: TelemetryOptions["clock"] = { now: () => Date.now() };
+const clock: TelemetryClock = { now: () => Date.now() };
 using telemetry: Telemetry = createTelemetry({ clock });
 const observed = telemetry.runtime(
 	createSessionRuntime<string, number>({
