@@ -15,7 +15,8 @@ export type ErrorCode =
 	| "STORE_CORRUPT"
 	| "STORE_VERSION"
 	| "RUNTIME_CLOSED"
-	| "RUN_ABORTED";
+	| "RUN_ABORTED"
+	| "GATEWAY_FAILED";
 
 /**
  * Every error that turnkeeper throws. The message names the thing, its value, and what would have been right.

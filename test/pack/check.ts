@@ -30,6 +30,7 @@ import {
 import { type Console, createConsole } from "turnkeeper/inspect";
 import { memoryStore } from "turnkeeper/memory";
 import { createTelemetry, type Telemetry, type TelemetryClock } from "turnkeeper/otel";
+import { type Drift, type Frame, gatewayFrames, reportsOf, watchDrift } from "turnkeeper/openclaw";
 import { storeConformance, type StorePlace } from "turnkeeper/testing";
 
 await using runtime = createSessionRuntime<string, string>({
@@ -62,6 +63,10 @@ await observed.start();
 const counted: number | undefined = (await (await observed.send("chat:1", "hello")).settled).output;
 await using admitted = await observed.admit("chat:2");
 console.log(counted, telemetry.within(admitted, () => admitted.ticket.runId));
+const frames: AsyncIterable<Frame> = gatewayFrames("ws://127.0.0.1:9", { token: "t", signal: AbortSignal.abort() });
+for await (const report of reportsOf(frames)) console.log((await runtime.report(report)).verdict);
+const drift: Drift = await watchDrift(frames, (contradiction) => console.log(contradiction.length));
+console.log(drift.hostRowsAgainstRuns);
 // @ts-expect-error a runtime needs a store
 createSessionRuntime({});
 const makeStore = (place: StorePlace) => (place.folder === "" ? Promise.resolve(memoryStore()) : memoryStore());
