@@ -17,7 +17,7 @@ import {
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openStream } from "../../src/replay/lines.ts";
 import { replay } from "../../src/replay/replay.ts";
-import { start } from "../cli/turnkeeper.ts";
+import { failure, start, turnkeeperHere } from "../cli/turnkeeper.ts";
 import { collect } from "../replay/collect.ts";
 import { silent } from "../support/host.ts";
 import { wrong } from "../support/scripted-host.ts";
@@ -327,5 +327,48 @@ describe("turnkeeper replay --watch", () => {
 			hostRowsAgainstRuns: 1,
 		});
 		expect((await closed)[0]).toBe(0);
+	});
+
+	test.each([
+		[
+			["ws://127.0.0.1:1", "ws://127.0.0.1:2"],
+			/"ws:\/\/127.0.0.1:2" is one argument too many; --watch looks at one gateway/,
+		],
+		[
+			["monday.jsonl"],
+			/"monday.jsonl" is no gateway; --watch needs its address, such as ws:\/\/127.0.0.1:18789/,
+		],
+		[
+			["ws://127.0.0.1:1", "--db", "x.db"],
+			/--map and --db do not go with --watch/,
+		],
+	])(
+		"called with %j says what would have been right",
+		async (args, message) => {
+			expect(await turnkeeperHere(["replay", "--watch", ...args])).toEqual(
+				failure(2, message),
+			);
+		},
+	);
+
+	test("a token is for a gateway alone", async () => {
+		expect(
+			await turnkeeperHere(["replay", "monday.jsonl", "--token", "t"]),
+		).toEqual(failure(2, /--token goes with --watch/));
+	});
+
+	test("a gateway that does not let in ends it with a sentence", async () => {
+		const gateway = await startGateway({ token: "t" });
+		const { code, stdout, stderr } = await turnkeeperHere([
+			"replay",
+			"--watch",
+			gateway.url,
+			"--token",
+			"wrong",
+		]);
+		expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+		expect(stderr).toContain(
+			`turnkeeper: the gateway at ${gateway.url} refused connect: INVALID_REQUEST, unauthorized`,
+		);
 	});
 });
