@@ -51,6 +51,8 @@ async function* framesOf(
 	if (signal?.aborted) return;
 	const socket = new WebSocket(url, { handshakeTimeout: timeoutMs });
 	const connection = new Connection(socket, url, timeoutMs);
+	// What comes when nobody reads any more is nobody's.
+	socket.on("error", () => {});
 	socket.once("open", () => connection.greet({ token, password }));
 	const stop = () => socket.terminate();
 	signal?.addEventListener("abort", stop);

@@ -97,7 +97,8 @@ export class RunSpans {
 		const options: SpanOptions = {
 			...this.#startsAt(at),
 			attributes: {
-				...(sessionKey === undefined ? {} : ofSession(sessionKey)),
+				// A malformed report may say anything.
+				...(typeof sessionKey === "string" ? ofSession(sessionKey) : {}),
 				...reportAttributes(refusal),
 			},
 		};

@@ -152,6 +152,7 @@ class RuntimeTelemetry implements Telemetry {
 		checkMethods(runtime, "runtime", [
 			"subscribe",
 			"stats",
+			"start",
 			"send",
 			"admit",
 			"close",
@@ -171,11 +172,18 @@ class RuntimeTelemetry implements Telemetry {
 		const close: typeof runtime.close = async (options) => {
 			try {
 				await runtime.close(options);
-			} finally {
-				this.stop();
+			} catch (error) {
+				// Called wrongly, it goes on.
+				if (codeOf(error) !== "INVALID_ARGUMENT") this.stop();
+				throw error;
 			}
+			this.stop();
 		};
-		return behind(runtime, {
+		const observed: typeof runtime = behind(runtime, {
+			start: async () => {
+				await runtime.start();
+				return observed;
+			},
 			send: (sessionKey: string, input: Input, options?: SendOptions<Meta>) =>
 				this.#send(sessionKey, () => runtime.send(sessionKey, input, options)),
 			admit: (sessionKey: string, options?: AdmitOptions<Meta>) =>
@@ -183,6 +191,7 @@ class RuntimeTelemetry implements Telemetry {
 			close,
 			[Symbol.asyncDispose]: () => close(),
 		});
+		return observed;
 	}
 
 	executor<Input, Output, Meta>(

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { createSessionRuntime } from "turnkeeper";
 import { map } from "turnkeeper/maps/openclaw";
@@ -285,6 +286,20 @@ describe("a live gateway", () => {
 			code: "GATEWAY_FAILED",
 			message: expect.stringContaining("could not be reached"),
 		});
+	});
+
+	test("may be given up while it is connected to", async () => {
+		const server = createTcpServer((socket) => void socket.resume());
+		server.listen(0, "127.0.0.1");
+		await once(server, "listening");
+		onTestFinished(() => void server.close());
+		const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}`;
+		const enough = new AbortController();
+		const connected = once(server, "connection");
+		const frames = collect(gatewayFrames(url, { signal: enough.signal }));
+		await connected;
+		enough.abort();
+		expect(await frames).toEqual([]);
 	});
 
 	test("needs an address, and a watch a function", async () => {

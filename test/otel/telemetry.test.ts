@@ -152,17 +152,18 @@ describe("telemetry changes nothing", () => {
 	});
 
 	test("an executor outside of a runtime that is looked at runs outside of any span", async () => {
-		const { tracer, meter, spans } = collector();
+		const collected = collector();
+		const { tracer, meter } = collected;
 		const telemetry = createTelemetry({ tracer, meter });
 		const { runtime } = await startScripted(memoryStore(), {
 			execute: telemetry.executor(() => "done"),
 		});
 		const { settled } = await runtime.send("k", 1);
 		expect(await settled).toMatchObject({ output: "done" });
-		expect(spans).toEqual([]);
+		expect(collected.spans).toEqual([]);
 	});
 
-	test("it begins and ends in the middle: what is open then ends, and nothing more is told", async () => {
+	test("stopped in the middle, what is open then ends, and nothing more is told", async () => {
 		const { runtime, scripted, telemetry, collected } = await startObserved();
 		const { settled } = await runtime.send("k", 1);
 		await runtime.send("k", 2);
@@ -177,6 +178,27 @@ describe("telemetry changes nothing", () => {
 		await turns();
 		expect(scripted.runs).toHaveLength(2);
 		expect(collected.spans).toHaveLength(length);
+	});
+
+	test("whoever waits for the start is given what is looked at, and a close called wrongly ends nothing", async () => {
+		const collected = collector();
+		const { tracer, meter } = collected;
+		const telemetry = createTelemetry({ tracer, meter });
+		const options = { store: memoryStore(), execute: () => {}, logger: silent };
+		const runtime = await telemetry
+			.runtime(createSessionRuntime(options))
+			.start();
+		await expect(runtime.close(wrong({ runs: "now" }))).rejects.toMatchObject({
+			code: "INVALID_ARGUMENT",
+		});
+		const { settled } = await runtime.send("k", 1);
+		await settled;
+		await runtime.close();
+		expect(collected.spans.map(({ name }) => name)).toEqual([
+			"generation",
+			"send {sessionKey}",
+			run,
+		]);
 	});
 
 	test("with the close of the runtime it ends by itself", async () => {
