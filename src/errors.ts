@@ -19,7 +19,8 @@ export type ErrorCode =
 	| "CONTEXT_OVERFLOW"
 	| "RATE_LIMITED"
 	| "STREAM_DROPPED"
-	| "MODEL_FAILED";
+	| "MODEL_FAILED"
+	| "GATEWAY_FAILED";
 
 /**
  * Every error that turnkeeper throws. The message names the thing, its value, and what would have been right.

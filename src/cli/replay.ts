@@ -19,12 +19,14 @@ import { loadMap } from "./maps.ts";
 import { complain, paint, print, printable, printJson } from "./output.ts";
 import { Progress } from "./progress.ts";
 import { table } from "./table.ts";
+import { watch } from "./watch.ts";
 
 interface Stream extends Replayed {
 	readonly stream: string;
 }
 
 const help = `usage: turnkeeper replay FILE… [--map MODULE] [--db FILE] [--json]
+       turnkeeper replay --watch URL [--token TOKEN] [--json]
 
 Feeds recorded lifecycle streams through the runtime, in their order and on their clock, and tells what it made of them: every
 report with its verdict, the sessions as they stood at the end, and each row of the recorded host that contradicts itself or the runs.
@@ -34,6 +36,13 @@ report with its verdict, the sessions as they stood at the end, and each row of 
   --db FILE      keep the sessions in this store file, all streams in one, instead of in memory
   --json         one JSON object: {"streams":[{"stream","reports","rows","rowsAtOdds","hostRowsAtOdds","reasons",
                  "contradictions","badLines"}]}
+
+With --watch, each row that a live OpenClaw gateway publishes in contradiction to itself or the runs is told as it comes, until Ctrl-C. The
+gateway is only listened to: what it did before is not known, and a session is judged from its next start, end, reset or delete on.
+
+  URL            such as ws://127.0.0.1:18789
+  --token TOKEN  the gateway's token; else what OPENCLAW_GATEWAY_TOKEN says
+  --json         one JSON object a line: {"contradiction"} each, and in the end {"reports","hostRows","hostRowsAtOdds","hostRowsAgainstRuns"}
 
 A line of the replay's own format has "at" (epoch ms), "type" and:
 
@@ -59,9 +68,14 @@ export const replayCommand: Command = {
 				map: { type: "string" },
 				db: { type: "string" },
 				json: { type: "boolean", default: false },
+				watch: { type: "boolean", default: false },
+				token: { type: "string" },
 			},
 			["FILE…"],
 		);
+		if (values.watch) return watch(positionals, values);
+		if (values.token !== undefined)
+			throw new UsageError("--token goes with --watch");
 		if (values.db === "") throw new UsageError("--db is empty");
 		const map =
 			values.map === undefined ? undefined : await loadMap(values.map);

@@ -8,6 +8,7 @@
  * - A `lifecycle` start, end or error is a report; a terminal with `aborted: true` is an end with outcome aborted. Other phases are progress.
  * - A `row` with a session key is a row. Marks, chat frames, messages and all else have no part.
  */
+import { type Frame, fromFrame } from "../openclaw/frames.ts";
 import type { NumberedValue } from "../replay/json-lines.ts";
 import type { MappedLine, StreamMap } from "../replay/lines.ts";
 
@@ -18,8 +19,6 @@ export type {
 	StreamLine,
 	StreamMap,
 } from "../replay/lines.ts";
-
-type Frame = Readonly<Record<string, unknown>>;
 
 interface Held {
 	readonly line: number;
@@ -141,24 +140,4 @@ function note(
 	sessionId: unknown,
 ): void {
 	if (typeof sessionId === "string") sessionIds.set(key, sessionId);
-}
-
-function fromFrame(frame: Frame): Frame | null {
-	const { at, sessionKey } = frame;
-	if (frame.kind === "row") {
-		const { row } = frame;
-		return sessionKey === undefined
-			? null
-			: { at, type: "row", sessionKey, row };
-	}
-	if (frame.kind !== "lifecycle") return null;
-	const { runId, sessionId, startedAt, endedAt } = frame;
-	const report = { at, runId, sessionKey, sessionId, startedAt };
-	if (frame.phase === "start") return { ...report, type: "start" };
-	if (frame.phase !== "end" && frame.phase !== "error") return null;
-	if (frame.aborted === true)
-		return { ...report, type: "end", outcome: "aborted", endedAt };
-	return frame.phase === "end"
-		? { ...report, type: "end", endedAt }
-		: { ...report, type: "error", endedAt, error: frame.error };
 }

@@ -85,23 +85,33 @@ export class HostRowJudge {
 	/** All rows that were judged. */
 	rows = 0;
 	#begin: number;
+	#tell: ((contradiction: string) => void) | null;
 	#sessions = new Map<string, Session>();
 	#said: Said[] = [];
 
-	/** @param begin the time that offsets count from, epoch ms */
-	constructor(begin: number) {
+	/**
+	 * @param begin the time that offsets count from, epoch ms
+	 * @param tell told of each contradiction when it is found, the first of rows that say the same; then the last alone is kept
+	 */
+	constructor(
+		begin: number,
+		tell: ((contradiction: string) => void) | null = null,
+	) {
 		this.#begin = begin;
+		this.#tell = tell;
 	}
 
 	/** One sentence for each contradiction, in order; rows in a row that say the same have one together. */
 	get contradictions(): string[] {
-		return this.#said.map(({ sessionKey, finding, first, last, times }) => {
-			const at = (time: number) => offset(time - this.#begin);
-			const sentence = `${at(first)}  ${sessionKey}: ${finding.sentence}`;
-			return times === 1
-				? sentence
-				: `${sentence} (×${times}, until ${at(last)})`;
-		});
+		return this.#said.map((said) => this.#sentenceOf(said));
+	}
+
+	#sentenceOf({ sessionKey, finding, first, last, times }: Said): string {
+		const at = (time: number) => offset(time - this.#begin);
+		const sentence = `${at(first)}  ${sessionKey}: ${finding.sentence}`;
+		return times === 1
+			? sentence
+			: `${sentence} (×${times}, until ${at(last)})`;
 	}
 
 	/** A line of the stream that is no row, once the runtime has taken it. */
@@ -181,14 +191,17 @@ export class HostRowJudge {
 			return;
 		}
 		const sentence = fact ? claim + link + fact.sentence : claim;
-		this.#said.push({
+		const said: Said = {
 			sessionKey,
 			finding: { same, sentence },
 			first: at,
 			last: at,
 			times: 1,
 			isOpen: true,
-		});
+		};
+		if (this.#tell) this.#said = [];
+		this.#said.push(said);
+		this.#tell?.(this.#sentenceOf(said));
 	}
 
 	/** What is true of the runs and contradicts the row. */

@@ -154,6 +154,16 @@ export function openStream(
 	};
 }
 
+/** The lines of a source that has no end yet, in the own format, each checked as it comes. */
+export function liveStream(values: AsyncIterable<NumberedValue>): LineStream {
+	const badLines: BadLine[] = [];
+	return {
+		lines: checked(values, (bad) => badLines.push(bad)),
+		badLines,
+		begin: null,
+	};
+}
+
 function timeOf(value: unknown): number | null {
 	const at = (value as { at?: unknown } | null)?.at;
 	return typeof at === "number" ? at : null;

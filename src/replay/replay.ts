@@ -76,12 +76,26 @@ export async function replay(
 export async function replay(
 	stream: LineStream,
 	store: SessionStore,
-	options: { readonly history?: boolean } = {},
+	options: { readonly tell: (contradiction: string) => void },
+): Promise<Replayed>;
+export async function replay(
+	stream: LineStream,
+	store: SessionStore,
+	options: {
+		readonly history?: boolean;
+		/** Each contradiction as it is found; of a stream without an end the last alone is kept. */
+		readonly tell?: (contradiction: string) => void;
+	} = {},
 ): Promise<Replayed & Partial<ReplayedHistory>> {
 	let run: Replay | null = null;
 	try {
 		for await (const { line, value } of stream.lines) {
-			run ??= await Replay.start(value.at, stream.begin ?? value.at, store);
+			run ??= await Replay.start(
+				value.at,
+				stream.begin ?? value.at,
+				store,
+				options.tell,
+			);
 			await run.apply(value, (problem) => {
 				stream.badLines.push({ line, problem: `line ${line}: ${problem}` });
 			});
@@ -114,17 +128,18 @@ class Replay {
 		at: number,
 		begin: number,
 		store: SessionStore,
+		tell?: (contradiction: string) => void,
 	): Promise<Replay> {
 		const clock = new StreamClock(at);
 		const runtime = createSessionRuntime({ store, clock, logger: silent });
 		await runtime.start();
-		return new Replay(runtime, clock, begin);
+		return new Replay(runtime, clock, new HostRowJudge(begin, tell));
 	}
 
-	constructor(runtime: Runtime, clock: StreamClock, begin: number) {
+	constructor(runtime: Runtime, clock: StreamClock, judge: HostRowJudge) {
 		this.#runtime = runtime;
 		this.#clock = clock;
-		this.#judge = new HostRowJudge(begin);
+		this.#judge = judge;
 		runtime.subscribe((event) => this.#observe(event));
 	}
 

@@ -5,6 +5,7 @@
 import type { JsonValue } from "../../machines/json.ts";
 import type { RunRecord } from "../../machines/run.ts";
 import { type RunTicket, ticketId } from "../../machines/ticket.ts";
+import { behind } from "../behind.ts";
 import { errorText, TurnkeeperError } from "../errors.ts";
 import type {
 	AdmittedRun,
@@ -382,17 +383,6 @@ class Recorder implements HistoryRecorder {
 function ticketIn(run: RunRecord): RunTicket {
 	const { sessionKey, sessionId, generation, runId, attempt } = run;
 	return { sessionKey, sessionId, generation, runId, attempt };
-}
-
-/** Something with some of its methods behind doors; all else is as it was. */
-function behind<Thing extends object>(thing: Thing, doors: object): Thing {
-	return new Proxy(thing, {
-		get: (target, name) => {
-			if (Object.hasOwn(doors, name)) return Reflect.get(doors, name);
-			const value = Reflect.get(target, name, target);
-			return typeof value === "function" ? value.bind(target) : value;
-		},
-	});
 }
 
 /** As it was said, whatever becomes of it. */

@@ -113,7 +113,32 @@ try {
 	},
 };
 
-export const adapters: readonly Adapter[] = [aiSdk, chatSdk];
+const otel: Adapter = {
+	entry: "turnkeeper/otel",
+	peer: "@opentelemetry/api",
+	versions: ["@opentelemetry/api"],
+	beside: [],
+	program: `
+import { createSessionRuntime } from "turnkeeper";
+import { memoryStore } from "turnkeeper/memory";
+import { createTelemetry, type Telemetry, type TelemetryClock } from "turnkeeper/otel";
+
+const clock: TelemetryClock = { now: () => Date.now() };
+using telemetry: Telemetry = createTelemetry({ clock });
+const observed = telemetry.runtime(
+	createSessionRuntime<string, number>({
+		store: telemetry.store(memoryStore()),
+		execute: telemetry.executor((run) => run.messages.length),
+	}),
+);
+await observed.start();
+const counted: number | undefined = (await (await observed.send("chat:1", "hello")).settled).output;
+await using admitted = await observed.admit("chat:2");
+console.log(counted, telemetry.within(admitted, () => admitted.ticket.runId));
+`,
+};
+
+export const adapters: readonly Adapter[] = [aiSdk, chatSdk, otel];
 
 /** An example of the README that is marked as compiled here. */
 function example(name: string): string {

@@ -34,6 +34,7 @@ describe("an embedding example of the README", () => {
 		["managed", 20],
 		["host-driven", 20],
 		["owned", 30],
+		["telemetry", 25],
 		["race", 10],
 		["explore", 10],
 		["histories", 20],
@@ -44,6 +45,8 @@ describe("an embedding example of the README", () => {
 			expect(code.trimEnd().split("\n").length).toBeLessThanOrEqual(lines);
 			const folder = mkdtempSync(join(tmpdir(), "turnkeeper-readme-"));
 			onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+			// What else an example imports is installed beside it.
+			symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
 			const file = join(folder, "example.mts");
 			writeFileSync(file, code);
 			expect(await runProgram(file, { cwd: folder })).toEqual({

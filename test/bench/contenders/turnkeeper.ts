@@ -1,18 +1,36 @@
 /** Owns turnkeeper as it ships, on each of its stores. */
 import { createSessionRuntime } from "turnkeeper";
+import type { Telemetry } from "turnkeeper/otel";
 import { sqliteStore } from "turnkeeper/sqlite";
 import type { Contender } from "../contender.ts";
 import { type StoreKind, storeOf } from "../store.ts";
 import { mustBe } from "../workload.ts";
 
-export function turnkeeper({ store: kind }: { store: StoreKind }): Contender {
+/** Whatever looks at a runtime from outside: what is before its store, its executor and its calls. */
+export type Looking = Pick<Telemetry, "runtime" | "executor" | "store">;
+
+const notLooking: Looking = {
+	runtime: (runtime) => runtime,
+	executor: (execute) => execute,
+	store: (store) => store,
+};
+
+export function turnkeeper({
+	store: kind,
+	looking = notLooking,
+}: {
+	store: StoreKind;
+	looking?: Looking;
+}): Contender {
 	return async (keys, { folder }) => {
 		const { store, path } = await storeOf(kind, folder);
-		const runtime = createSessionRuntime<string, string>({
-			store,
-			execute: async () => "done",
-			maxResident: Math.max(10_000, keys.length),
-		});
+		const runtime = looking.runtime(
+			createSessionRuntime<string, string>({
+				store: looking.store(store),
+				execute: looking.executor(async () => "done"),
+				maxResident: Math.max(10_000, keys.length),
+			}),
+		);
 		await runtime.start();
 		let said = 0;
 		let completed = 0;

@@ -10,6 +10,7 @@ const all: Readonly<Record<string, () => Promise<Workload>>> = {
 	heap: async () => (await import("./heap.ts")).heap,
 	bursts: async () => (await import("./bursts.ts")).burstsByMode,
 	resets: async () => (await import("./resets.ts")).resets,
+	telemetry: async () => (await import("./telemetry.ts")).telemetry,
 	day: async () => (await import("./day.ts")).day,
 };
 

@@ -1,0 +1,7 @@
+/** Entry point `turnkeeper/otel`: what a runtime does as OpenTelemetry spans and metrics. Needs `@opentelemetry/api`, an optional peer. */
+export {
+	createTelemetry,
+	type Telemetry,
+	type TelemetryOptions,
+} from "./otel/telemetry.ts";
+export type { TelemetryClock } from "./otel/timing.ts";
