@@ -12,10 +12,10 @@ export interface Said {
 	readonly rest: string;
 }
 
-/** The command that a text begins with, behind a mention of the bot if there is one; `/new@bot` is Telegram's way to say to whom. */
+/** The command that a text begins with; `/new@bot` is Telegram's way to say to whom. */
 export function commandIn(text: string, botName: string): Said | null {
 	const [, word, to, rest] =
-		/^\s*(?:<?@\S+\s+)?\/(\w+)(?:@(\w+))?(?:\s+([\s\S]*))?$/.exec(text) ?? [];
+		/^\s*\/(\w+)(?:@(\w+))?(?:\s+([\s\S]*))?$/.exec(text) ?? [];
 	const command = commandNames.find((name) => name === word?.toLowerCase());
 	if (!command || (to && to.toLowerCase() !== botName.toLowerCase()))
 		return null;
@@ -27,13 +27,13 @@ export async function carryOut<Meta>(
 	runtime: SessionRuntime<ChatInput, unknown, Meta>,
 	sessionKey: string,
 	command: ChatCommand,
-	messageId: string | undefined,
+	messageId: string,
 ): Promise<string | null> {
 	switch (command) {
 		case "new": {
 			const answer = await runtime.reset(sessionKey, {
 				reason: "/new",
-				...(messageId === undefined ? {} : { messageId }),
+				messageId,
 			});
 			return answer.result === "done" ? "A new session begins here." : null;
 		}

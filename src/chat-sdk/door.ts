@@ -120,11 +120,15 @@ class Door {
 			await this.#take(thread, message);
 		});
 		bot.onSubscribedMessage((thread, message) => this.#take(thread, message));
-		bot.onMessageUpdated(async (thread, message) => {
-			await this.#runtime.queue.update(this.#keyOf(thread), message.id, {
-				input: inputOf(message),
-			});
+		// Sessions may outlive what the Chat SDK remembers of its threads.
+		bot.onNewMessage(/^/, async (thread, message) => {
+			const place = placeOf(thread, this.#options.scope);
+			if (place.thread === null) return;
+			if (!(await this.#runtime.get(this.#keyAt(place)))) return;
+			await thread.subscribe();
+			await this.#take(thread, message);
 		});
+		bot.onMessageUpdated((thread, message) => this.#edit(thread, message));
 		bot.onMessageDeleted(async ({ threadId, messageId }) => {
 			await this.#runtime.queue.remove(
 				this.#keyOf(bot.thread(threadId)),
@@ -150,11 +154,21 @@ class Door {
 		return sessionKey?.(place) ?? sessionKeyOf(place, agent);
 	}
 
+	/** Reaches a message that waits; one that a run has taken stays as it was. */
+	async #edit(thread: Thread, message: Message): Promise<void> {
+		await this.#runtime.queue.update(this.#keyOf(thread), message.id, {
+			input: inputOf(message, thread.adapter),
+		});
+	}
+
 	async #take(thread: Thread, message: Message): Promise<void> {
+		// Where an edit is the same message again, as on Telegram.
+		if (message.metadata.edited) return this.#edit(thread, message);
+		const input = inputOf(message, thread.adapter);
 		const said =
 			this.#options.commands === false
 				? null
-				: commandIn(message.text, this.#bot.getUserName());
+				: commandIn(input.text, this.#bot.getUserName());
 		const key = this.#keyOf(thread);
 		try {
 			if (said && !(said.command === "new" && said.rest !== "")) {
@@ -164,7 +178,6 @@ class Door {
 				if (told !== null) await thread.post(told);
 				return;
 			}
-			const input = inputOf(message);
 			const receipt = await this.#untilStored(() =>
 				this.#runtime.send(key, said ? { ...input, text: said.rest } : input, {
 					messageId: message.id,
@@ -230,17 +243,47 @@ class Door {
 		await this.#runtime.resume(ticket, answer.wait, answer.choice);
 	}
 
-	async #obeySlash({
-		adapter,
-		channel,
-		command,
-		text,
-	}: SlashCommandEvent): Promise<void> {
-		const said = commandIn(`${command} ${text}`, this.#bot.getUserName());
+	/** A command that the platform knows itself: of a channel, not of a thread. */
+	async #obeySlash(event: SlashCommandEvent): Promise<void> {
+		const { adapter, channel, user } = event;
+		const said = commandIn(
+			`${event.command} ${event.text}`,
+			this.#bot.getUserName(),
+		);
 		if (!said) return;
-		const key = this.#keyAt(channelPlace(adapter, channel.id, channel.isDM));
-		const told = await carryOut(this.#runtime, key, said.command, undefined);
-		if (told !== null) await channel.post(told);
+		const isDM = adapter.isDM?.(channel.id) ?? channel.isDM;
+		const key = this.#keyAt(channelPlace(adapter, channel.id, isDM));
+		const messageId = idOf(event);
+		// Where a channel is one conversation, it is also where an answer goes.
+		if (
+			said.command === "new" &&
+			said.rest &&
+			adapter.lockScope === "channel"
+		) {
+			const input: ChatInput = {
+				text: said.rest,
+				threadId: channel.id,
+				messageId,
+				author: {
+					userId: user.userId,
+					userName: user.userName,
+					fullName: user.fullName,
+				},
+				sentAt: Date.now(),
+				attachments: [],
+			};
+			await this.#untilStored(() =>
+				this.#runtime.send(key, input, { messageId, reset: true }),
+			);
+			return;
+		}
+		const told = await this.#untilStored(() =>
+			carryOut(this.#runtime, key, said.command, messageId),
+		);
+		if (told !== null)
+			await channel.post(
+				said.rest === "" ? told : `${told} Say the rest as a message.`,
+			);
 	}
 
 	/** A sign that cannot be given is no reason to lose a message. */
@@ -255,6 +298,12 @@ class Door {
 	#warn(what: string, error: unknown): void {
 		this.#bot.getLogger("turnkeeper").warn(`${what}: ${errorText(error)}`);
 	}
+}
+
+/** The id of a command: Slack gives each a trigger, Telegram's are messages. */
+function idOf({ triggerId, raw }: SlashCommandEvent): string {
+	const { message_id } = (raw ?? {}) as { message_id?: unknown };
+	return `command ${triggerId ?? message_id ?? performance.now()}`;
 }
 
 const type: Sign = (thread) => thread.startTyping();

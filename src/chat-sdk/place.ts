@@ -84,11 +84,20 @@ export function sessionKeyOf(
 	return thread === null ? key : `${key}:thread:${thread}`;
 }
 
-export function inputOf(message: Message): ChatInput {
+/** What is said to the bot, without saying that it is said to it. */
+export function inputOf(
+	message: Message,
+	{ botUserId, userName: botName }: Pick<Adapter, "botUserId" | "userName">,
+): ChatInput {
 	const { text, threadId, id, author, metadata, attachments } = message;
 	const { userId, userName, fullName } = author;
+	const names = [botUserId, botName].filter((name) => name !== undefined);
+	const [mention = ""] = /^\s*(?:<@[^>]+>|@[^\s:,]+)[:,]?\s*/.exec(text) ?? [];
+	const isToBot = names.some((name) =>
+		[`<@${name}>`, `@${name}`].includes(mention.trim().replace(/[:,]$/, "")),
+	);
 	return {
-		text,
+		text: isToBot ? text.slice(mention.length) : text,
 		threadId,
 		messageId: id,
 		author: { userId, userName, fullName },

@@ -121,8 +121,11 @@ export class ChatReply {
 	}
 }
 
+/** One a run: it counts what the run has posted. */
+const replies = new WeakMap<object, ChatReply>();
+
 /**
- * The door out of a run: what it says goes to the thread of its newest message.
+ * The door out of a run: what it says goes to the thread of its newest message. The same for all who ask for that of one run.
  *
  * @example
  * execute: async (run) => {
@@ -140,10 +143,14 @@ export function replyTo<Adapters extends Record<string, Adapter>, State, Meta>(
 		throw invalid(
 			`run ${shown(run.ticket.runId)} has no message with a threadId; its messages must come through connectChat, or be of its ChatInput`,
 		);
-	return new ChatReply(
+	const known = replies.get(run);
+	if (known) return known;
+	const reply = new ChatReply(
 		bot.thread(threadId) as Thread,
 		run as ManagedRun<ChatInput, never>,
 	);
+	replies.set(run, reply);
+	return reply;
 }
 
 function isStream(content: object | string): content is AsyncIterable<string> {
@@ -186,15 +193,30 @@ async function patient<Result>(
 		try {
 			return await act();
 		} catch (error) {
-			const limited = rateLimit(error);
-			if (!limited || tries === mostTries) throw error;
-			await after(limited.retryAfterMs ?? defaultWaitMs, undefined, { signal });
+			const waitMs = heldBackMs(error);
+			if (waitMs === null || tries === mostTries) throw error;
+			await after(waitMs, undefined, { signal });
 		}
 	}
 }
 
-/** Told by its code: the package may be there more than once. */
-function rateLimit(error: unknown): { retryAfterMs?: number } | null {
-	const { code } = (error ?? {}) as { code?: unknown };
-	return code === "RATE_LIMITED" ? (error as { retryAfterMs?: number }) : null;
+/** How platforms say that they are asked too often: the Chat SDK, its adapters, and Slack's own client. */
+const heldBack = new Set<unknown>([
+	"RATE_LIMITED",
+	"slack_webapi_rate_limited_error",
+]);
+
+/** How long they want to be left alone; null: it is another error. Told by its code, for the package may be there more than once. */
+function heldBackMs(error: unknown): number | null {
+	const { code, retryAfterMs, retryAfter } = (error ?? {}) as {
+		readonly code?: unknown;
+		readonly retryAfterMs?: number;
+		/** In seconds. */
+		readonly retryAfter?: number;
+	};
+	if (!heldBack.has(code)) return null;
+	return (
+		retryAfterMs ??
+		(retryAfter === undefined ? defaultWaitMs : retryAfter * 1000)
+	);
 }

@@ -82,7 +82,7 @@ test("a mention is a message of its thread's session, and what follows needs no 
 	await runtime.whenIdle();
 	await platform.say(thread, "and again", "m2");
 	await runtime.whenIdle();
-	expect(platform.texts).toEqual(["you said @bot hello", "you said and again"]);
+	expect(platform.texts).toEqual(["you said hello", "you said and again"]);
 	const { items } = await runtime.runs(key);
 	expect(items.map(({ messageIds }) => messageIds)).toEqual([["m2"], ["m1"]]);
 	expect(platform.acts.filter(({ act }) => act === "type")).toHaveLength(2);
@@ -101,6 +101,18 @@ test("what the platform delivers twice runs once, also after a restart", async (
 	expect(first.platform.texts).toHaveLength(1);
 	expect(second.platform.texts).toEqual([]);
 	expect((await second.runtime.runs(key)).items).toHaveLength(1);
+});
+
+test("a thread goes on without a mention after a restart, for its session is there; others do not", async () => {
+	const first = await start();
+	await first.platform.say(thread, "@bot hello", "m1");
+	await first.runtime.whenIdle();
+	for (const close of closing.splice(0)) await close();
+	const second = await start({ store: first.store });
+	await second.platform.say(thread, "and again", "m2");
+	await second.platform.say("fake:C1:T2", "not for the bot", "m3");
+	await second.runtime.whenIdle();
+	expect(second.platform.texts).toEqual(["you said and again"]);
 });
 
 test("messages that come during a run wait, and are shown to", async () => {
@@ -124,7 +136,7 @@ test("messages that come during a run wait, and are shown to", async () => {
 	);
 	open();
 	await runtime.whenIdle();
-	expect(platform.texts).toEqual(["1. two", "@bot one", "two"]);
+	expect(platform.texts).toEqual(["1. two", "one", "two"]);
 	await vi.waitFor(() =>
 		expect(platform.acts).toContainEqual({
 			act: "unreact",
@@ -150,7 +162,7 @@ test("an edit reaches a message that waits, and a deletion takes it back", async
 	await platform.unsay(thread, "m3");
 	open();
 	await runtime.whenIdle();
-	expect(platform.texts).toEqual(["@bot one", "two"]);
+	expect(platform.texts).toEqual(["one", "two"]);
 });
 
 test("after /new the old run posts nothing, whatever it still does", async () => {
@@ -249,7 +261,7 @@ test("commands may be left to the model", async () => {
 	const { platform, runtime } = await start({ options: { commands: false } });
 	await platform.say(thread, "@bot /new", "m1");
 	await runtime.whenIdle();
-	expect(platform.texts).toEqual(["you said @bot /new"]);
+	expect(platform.texts).toEqual(["you said /new"]);
 });
 
 test("a post that the platform holds back is tried again as it says; another error is the run's", async () => {
@@ -262,7 +274,7 @@ test("a post that the platform holds back is tried again as it says; another err
 	platform.failures = [undefined, limited, limited];
 	await platform.say(thread, "@bot hello", "m1");
 	await runtime.whenIdle();
-	expect(platform.texts).toEqual(["you said @bot hello"]);
+	expect(platform.texts).toEqual(["you said hello"]);
 	platform.failures = [undefined, new Error("no such channel")];
 	await platform.say(thread, "hello", "m2");
 	await runtime.whenIdle();
@@ -369,7 +381,7 @@ test("a message is tried again while the store is away", async () => {
 	store.faults.push("before", "before", "before");
 	await platform.say(thread, "@bot hello", "m1");
 	await runtime.whenIdle();
-	expect(platform.texts).toEqual(["you said @bot hello"]);
+	expect(platform.texts).toEqual(["you said hello"]);
 });
 
 test("a sign that cannot be given costs no message", async () => {
@@ -384,7 +396,7 @@ test("a sign that cannot be given costs no message", async () => {
 	});
 	await platform.say(thread, "@bot hello", "m1");
 	await runtime.whenIdle();
-	expect(platform.texts).toEqual(["you said @bot hello"]);
+	expect(platform.texts).toEqual(["you said hello"]);
 });
 
 test("session keys: by thread, by channel, direct, and by whatever the host says", async () => {
