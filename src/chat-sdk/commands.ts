@@ -30,13 +30,10 @@ export async function carryOut<Meta>(
 	messageId: string,
 ): Promise<string | null> {
 	switch (command) {
-		case "new": {
-			const answer = await runtime.reset(sessionKey, {
-				reason: "/new",
-				messageId,
-			});
-			return answer.result === "done" ? "A new session begins here." : null;
-		}
+		case "new":
+			return (await begins(runtime, sessionKey, messageId))
+				? "A new session begins here."
+				: null;
 		case "stop": {
 			const answer = await runtime.abort(sessionKey, {
 				reason: "/stop",
@@ -52,6 +49,33 @@ export async function carryOut<Meta>(
 						.map(({ input }, i) => `${i + 1}. ${lineOf(input)}`)
 						.join("\n");
 		}
+	}
+}
+
+/** Whether a new session began. It is told at once: that the old run has not come to its end yet holds up nobody who reads. */
+async function begins<Meta>(
+	runtime: SessionRuntime<ChatInput, unknown, Meta>,
+	sessionKey: string,
+	messageId: string,
+): Promise<boolean> {
+	const before = (await runtime.get(sessionKey))?.generation ?? 0;
+	const known = new AbortController();
+	const reset = runtime.reset(sessionKey, { reason: "/new", messageId });
+	const committed = runtime.until(
+		sessionKey,
+		(row) => (row?.generation ?? 0) > before,
+		{ signal: known.signal },
+	);
+	committed.catch(() => {});
+	try {
+		return await Promise.race([
+			reset.then(({ result }) => result === "done"),
+			committed.then(() => true),
+		]);
+	} finally {
+		known.abort();
+		// A drain that goes on is the runtime's to end.
+		reset.catch(() => {});
 	}
 }
 
