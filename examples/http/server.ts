@@ -200,11 +200,12 @@ async function bodyOf(
 	const chunks: Buffer[] = [];
 	let length = 0;
 	for await (const chunk of request) {
+		// Read to its end in any case, else whoever sends it hears no answer.
 		length += chunk.length;
-		if (length > longestBody)
-			throw new Refused(413, `a body has at most ${longestBody} bytes`);
-		chunks.push(chunk);
+		if (length <= longestBody) chunks.push(chunk);
 	}
+	if (length > longestBody)
+		throw new Refused(413, `a body has at most ${longestBody} bytes`);
 	let body: unknown;
 	try {
 		body = JSON.parse(Buffer.concat(chunks).toString("utf8"));

@@ -26,5 +26,28 @@ export function createSlackBot({
 		webClientOptions: { rejectRateLimitedCalls: true },
 	});
 	// Its own types do not stand `exactOptionalPropertyTypes`.
-	return createBot({ ...options, adapter: adapter as Adapter });
+	const host = createBot({ ...options, adapter: adapter as Adapter });
+	return {
+		...host,
+		async start(): Promise<void> {
+			await checkToken(slackUrl ?? "https://slack.com/api/", botToken);
+			await host.start();
+		},
+	};
+}
+
+/** The adapter itself only warns of it. */
+async function checkToken(url: string, botToken: string): Promise<void> {
+	const response = await fetch(new URL("auth.test", url), {
+		method: "POST",
+		headers: { authorization: `Bearer ${botToken}` },
+	});
+	const { ok, error } = (await response.json()) as {
+		ok: boolean;
+		error?: string;
+	};
+	if (!ok)
+		throw new Error(
+			`Slack does not take the bot's token: ${error}; it must be the xoxb- token of an app that is installed in the workspace`,
+		);
 }

@@ -73,6 +73,7 @@ export function createTelegramBot({
 		...host,
 		/** Resolves with the address of the webhook. */
 		async start(): Promise<string> {
+			await checkToken(telegramUrl ?? "https://api.telegram.org", botToken);
 			await host.start();
 			server.listen(port, "127.0.0.1");
 			await once(server, "listening");
@@ -86,14 +87,26 @@ export function createTelegramBot({
 	};
 }
 
-/** Null: it is too large. */
+/** The adapter itself only warns of it. */
+async function checkToken(url: string, botToken: string): Promise<void> {
+	const response = await fetch(`${url}/bot${botToken}/getMe`);
+	const { ok, description } = (await response.json()) as {
+		ok: boolean;
+		description?: string;
+	};
+	if (!ok)
+		throw new Error(
+			`Telegram does not take the bot's token: ${description}; it must be the one that BotFather gave`,
+		);
+}
+
+/** Null: it is too large. Read to its end all the same, else whoever sends it hears no answer. */
 async function bodyOf(request: IncomingMessage): Promise<Buffer | null> {
 	const chunks: Buffer[] = [];
 	let length = 0;
 	for await (const chunk of request) {
 		length += chunk.length;
-		if (length > longestUpdate) return null;
-		chunks.push(chunk);
+		if (length <= longestUpdate) chunks.push(chunk);
 	}
-	return Buffer.concat(chunks);
+	return length > longestUpdate ? null : Buffer.concat(chunks);
 }
