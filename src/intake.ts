@@ -494,16 +494,13 @@ export class Intake<Input, Output, Meta> {
 		const steers = turn.messages.some(
 			(message) => message.messageId === messageId && message.steers !== null,
 		);
-		return {
-			disposition: taken ? "started" : steers ? "steered" : "queued",
+		return new Receipt(
+			taken ? "started" : steers ? "steered" : "queued",
 			messageId,
-			ticket: taken && turn.start ? ticketOf(turn.start.run) : null,
-			// Made when somebody looks: most hosts do not.
-			get row() {
-				return rowAfter(turn) as SessionRow;
-			},
-			settled: this.#receipts.follow(turn.session.key, messageId),
-		};
+			taken && turn.start ? ticketOf(turn.start.run) : null,
+			turn,
+			this.#receipts.follow(turn.session.key, messageId),
+		);
 	}
 
 	/** The row, or of a key that was deleted the one that its last generation ended with. */
@@ -562,6 +559,37 @@ export class Intake<Input, Output, Meta> {
 				);
 		}
 		return { ...receipt, row: await this.#lastRow(turn), settled };
+	}
+}
+
+/**
+ * What is known of a message that was accepted. A class, because V8 keeps an object whose literal has a getter, and all that it leads to, until
+ * the next full collection: a turn's worth of memory each.
+ */
+class Receipt<Output> implements SendReceipt<Output> {
+	readonly disposition: SendReceipt["disposition"];
+	readonly messageId: string;
+	readonly ticket: SendReceipt["ticket"];
+	readonly settled: SendReceipt<Output>["settled"];
+	readonly #turn: Turn;
+
+	constructor(
+		disposition: SendReceipt["disposition"],
+		messageId: string,
+		ticket: SendReceipt["ticket"],
+		turn: Turn,
+		settled: SendReceipt<Output>["settled"],
+	) {
+		this.disposition = disposition;
+		this.messageId = messageId;
+		this.ticket = ticket;
+		this.#turn = turn;
+		this.settled = settled;
+	}
+
+	/** Made when somebody looks: most hosts do not. */
+	get row(): SessionRow {
+		return rowAfter(this.#turn) as SessionRow;
 	}
 }
 

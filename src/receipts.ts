@@ -2,6 +2,7 @@
 import { type RunFacts, ticketOf } from "../machines/run.ts";
 import type { Settled } from "./runtime.ts";
 import type { Turn } from "./turn.ts";
+import { TurnoverMap } from "./turnover.ts";
 
 interface Settling<Output> {
 	readonly key: string;
@@ -10,7 +11,7 @@ interface Settling<Output> {
 
 export class Receipts<Output> {
 	/** By message id, until it has ended; different sessions may use the same one. */
-	#settling = new Map<string, readonly Settling<Output>[]>();
+	#settling = new TurnoverMap<string, readonly Settling<Output>[]>();
 	#isOver = false;
 
 	/** The end of a message, whenever it comes; the same promise for all who follow it. */

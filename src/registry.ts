@@ -16,6 +16,7 @@ import {
 } from "../machines/ticket.ts";
 import type { RuntimeClock } from "./clock.ts";
 import { RunAborted } from "./errors.ts";
+import { TurnoverMap } from "./turnover.ts";
 
 /** Something that lives with a run. Told of it in this order; all of it is optional. */
 export interface Owned {
@@ -205,7 +206,7 @@ export class Registry {
 	#clock: RuntimeClock;
 	#overdue: (run: LiveRun) => void;
 	/** Live and draining runs by run id; different sessions may use the same one. */
-	#runs = new Map<string, readonly LiveRun[]>();
+	#runs = new TurnoverMap<string, readonly LiveRun[]>();
 	#size = 0;
 	/** Handles of reservations: they hold nothing, so a host may forget them. */
 	#reserved = new Map<string, WeakRef<LiveRun>>();

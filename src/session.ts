@@ -26,6 +26,7 @@ import {
 	UnreadableSession,
 } from "./store.ts";
 import { emptyTurn, notesOf, type Turn } from "./turn.ts";
+import { TurnoverMap } from "./turnover.ts";
 
 /** One thing asked of a session, from the first look to the answer. */
 export interface Operation {
@@ -95,7 +96,7 @@ export class LiveSession {
 	/** Set until the session has been read again. */
 	doubt: Doubt | null = null;
 	/** Messages that the store does not know yet, or not as they are now. */
-	readonly uncommittedMessages = new Map<string, StoredMessage>();
+	readonly uncommittedMessages = new TurnoverMap<string, StoredMessage>();
 	/** The newest purge that is not committed yet. */
 	purging: Purging | null = null;
 	#host: SessionHost;
