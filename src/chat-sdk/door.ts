@@ -115,18 +115,14 @@ class Door {
 	open(): void {
 		const bot = this.#bot;
 		bot.onDirectMessage((thread, message) => this.#take(thread, message));
-		bot.onNewMention(async (thread, message) => {
-			await thread.subscribe();
-			await this.#take(thread, message);
-		});
+		bot.onNewMention((thread, message) => this.#join(thread, message));
 		bot.onSubscribedMessage((thread, message) => this.#take(thread, message));
 		// Sessions may outlive what the Chat SDK remembers of its threads.
 		bot.onNewMessage(/^/, async (thread, message) => {
 			const place = placeOf(thread, this.#options.scope);
 			if (place.thread === null) return;
-			if (!(await this.#runtime.get(this.#keyAt(place)))) return;
-			await thread.subscribe();
-			await this.#take(thread, message);
+			if (await this.#runtime.get(this.#keyAt(place)))
+				await this.#join(thread, message);
 		});
 		bot.onMessageUpdated((thread, message) => this.#edit(thread, message));
 		bot.onMessageDeleted(async ({ threadId, messageId }) => {
@@ -152,6 +148,12 @@ class Door {
 	#keyAt(place: ChatPlace): string {
 		const { sessionKey, agent } = this.#options;
 		return sessionKey?.(place) ?? sessionKeyOf(place, agent);
+	}
+
+	/** A thread that goes on without a mention from now on. The message first: it must not be lost where the Chat SDK cannot remember its thread. */
+	async #join(thread: Thread, message: Message): Promise<void> {
+		await this.#take(thread, message);
+		await thread.subscribe();
 	}
 
 	/** Reaches a message that waits; one that a run has taken stays as it was. */

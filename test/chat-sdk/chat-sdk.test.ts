@@ -24,6 +24,7 @@ type Executor = (
 	reply: ChatReply,
 ) => Promise<unknown>;
 
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
 	for (const close of closing.splice(0)) await close();
@@ -53,6 +54,7 @@ async function start(
 		store,
 		execute: (run) => execute(run, replyTo(bot, run)),
 		overlap: given.overlap ?? "enqueue",
+		logger: quiet,
 		graceMs: 100,
 	});
 	connectChat(bot, runtime, given.options);
