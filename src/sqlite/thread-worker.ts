@@ -26,7 +26,7 @@ function serve(port: MessagePort, task: Task): void {
 	port.on("message", async (asked: Asked) => {
 		if (asked === null) {
 			await store[Symbol.asyncDispose]();
-			port.close();
+			end(port);
 			return;
 		}
 		const [n, name, args] = asked;
@@ -39,6 +39,12 @@ function serve(port: MessagePort, task: Task): void {
 		}
 	});
 	answer(0);
+}
+
+/** Without its port the thread has nothing left to do. Deno's ports cannot be closed, its threads can. */
+function end(port: Partial<MessagePort>): void {
+	if (port.close) port.close();
+	else (globalThis as { close?: () => void }).close?.();
 }
 
 if (parentPort) serve(parentPort, workerData.task);

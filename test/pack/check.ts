@@ -86,6 +86,38 @@ const { items } = await reader.list({});
 console.log(outcome, output, items.map(({ sessionKey }) => sessionKey).join());
 `;
 
+/** Where else it runs, and how a program is started there. */
+const otherRuntimes = [
+	["bun", "1.4.5"],
+	["deno", "2.9.6", "run", "--allow-all"],
+] as const;
+
+/** A run is reset in the middle, on each store; the message behind it is answered. */
+const smoke = `
+import { rmSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import { createSessionRuntime } from "turnkeeper";
+import { memoryStore } from "turnkeeper/memory";
+import { sqliteStore } from "turnkeeper/sqlite";
+for (const name of ["smoke.db", "smoke-on-thread.db"]) rmSync(name, { force: true });
+for (const store of [memoryStore(), sqliteStore("smoke.db"), sqliteStore("smoke-on-thread.db", { thread: true })]) {
+	const runtime = createSessionRuntime({
+		store,
+		execute: async (run) => {
+			await setTimeout(50, null, { signal: run.signal });
+			return "you said " + run.messages[0].input;
+		},
+	});
+	await runtime.start();
+	const first = await runtime.send("chat:1", "hello");
+	const second = await runtime.send("chat:1", "bye");
+	await runtime.reset("chat:1");
+	console.log((await first.settled).outcome, (await second.settled).output);
+	await runtime.close();
+}
+`;
+const smokePrints = "aborted you said bye\n".repeat(3);
+
 /** The consumer's folder has no vitest. */
 const withoutVitest = `
 import { storeConformance } from "turnkeeper/testing";
@@ -206,6 +238,23 @@ function check(): void {
 	);
 	if (threaded !== "completed hello! chat:1\n")
 		throw new CheckFailed(`a turn on a store on a thread said: ${threaded}`);
+
+	for (const [runtime, version, ...args] of otherRuntimes) {
+		step(`${runtime} ${version}`);
+		run(
+			"npm",
+			["install", "--silent", "--prefer-offline", `${runtime}@${version}`],
+			folder,
+		);
+		writeFileSync(join(folder, "smoke.mjs"), smoke);
+		const said = run(
+			join(folder, "node_modules", ".bin", runtime),
+			[...args, "smoke.mjs"],
+			folder,
+		);
+		if (said !== smokePrints)
+			throw new CheckFailed(`on ${runtime} ${version} a host said: ${said}`);
+	}
 
 	for (const adapter of adapters) checkAdapter(folder, adapter);
 
