@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type Adapter, adapters } from "./adapters.ts";
+import { overBudget } from "./sizes.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const manifest = manifestOf(root) as Manifest;
@@ -172,6 +173,10 @@ function check(): void {
 			`package.json names ${missing.join(", ")}, which ${missing.length === 1 ? "is" : "are"} not there; run "npm run build" first.`,
 		);
 	}
+
+	step("what each entry point loads is within its budget");
+	const tooLarge = overBudget(join(root, "dist"), entryPoints);
+	if (tooLarge.length > 0) throw new CheckFailed(tooLarge.join("\n"));
 
 	step("npm pack");
 	run("npm", ["pack", "--silent", "--pack-destination", temp], root);
