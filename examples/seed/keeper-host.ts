@@ -1,19 +1,13 @@
 /** Owns the same host on turnkeeper: the same door, the same agent. */
-import { createMemoryState } from "@chat-adapter/state-memory";
-import { type Adapter, Chat } from "chat";
+import type { Adapter } from "chat";
 import { createSessionRuntime } from "turnkeeper";
 import { type ChatInput, connectChat, replyTo } from "turnkeeper/chat-sdk";
 import { memoryStore } from "turnkeeper/memory";
 import { agent } from "./agent.ts";
+import { botOn } from "./door.ts";
 
 export function createKeeperHost(adapter: Adapter, modelUrl: string) {
-	const bot = new Chat({
-		userName: "bot",
-		adapters: { slack: adapter },
-		state: createMemoryState(),
-		concurrency: "concurrent",
-		logger: "silent",
-	});
+	const bot = botOn(adapter);
 	const runtime = createSessionRuntime<ChatInput>({
 		store: memoryStore(),
 		graceMs: 60_000,

@@ -3,10 +3,9 @@
  * is easy to see.
  */
 
-import { createMemoryState } from "@chat-adapter/state-memory";
 import type { Adapter, Message, Thread } from "chat";
-import { Chat } from "chat";
 import { agent } from "./agent.ts";
+import { botOn } from "./door.ts";
 
 interface Session {
 	readonly sessionId: string;
@@ -54,13 +53,7 @@ export function createPlainHost(adapter: Adapter, modelUrl: string) {
 		);
 	}
 
-	const bot = new Chat({
-		userName: "bot",
-		adapters: { slack: adapter },
-		state: createMemoryState(),
-		concurrency: "concurrent",
-		logger: "silent",
-	});
+	const bot = botOn(adapter);
 	bot.onNewMention(async (thread, message) => {
 		await thread.subscribe();
 		await take(thread, message);

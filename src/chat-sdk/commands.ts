@@ -52,30 +52,21 @@ export async function carryOut<Meta>(
 	}
 }
 
-/** Whether a new session began. It is told at once: that the old run has not come to its end yet holds up nobody who reads. */
+/**
+ * Whether a new session began. A reset is answered when nothing older drains, but those who read need not wait for that: the same reset once more is
+ * answered as soon as the first is committed. If that failed, it is another try.
+ */
 async function begins<Meta>(
 	runtime: SessionRuntime<ChatInput, unknown, Meta>,
 	sessionKey: string,
 	messageId: string,
 ): Promise<boolean> {
-	const before = (await runtime.get(sessionKey))?.generation ?? 0;
-	const known = new AbortController();
-	const reset = runtime.reset(sessionKey, { reason: "/new", messageId });
-	const committed = runtime.until(
-		sessionKey,
-		(row) => (row?.generation ?? 0) > before,
-		{ signal: known.signal },
-	);
-	committed.catch(() => {});
+	const reset = () => runtime.reset(sessionKey, { reason: "/new", messageId });
+	const first = reset().then(({ result }) => result === "done");
 	try {
-		return await Promise.race([
-			reset.then(({ result }) => result === "done"),
-			committed.then(() => true),
-		]);
-	} finally {
-		known.abort();
-		// A drain that goes on is the runtime's to end.
-		reset.catch(() => {});
+		return await Promise.any([first, reset().then(() => true)]);
+	} catch (error) {
+		throw (error as AggregateError).errors[0];
 	}
 }
 

@@ -13,6 +13,7 @@ import {
 } from "chat";
 import { invalid, shown } from "../arguments.ts";
 import { errorText, TurnkeeperError } from "../errors.ts";
+import { risingId } from "../ids.ts";
 import type { SendReceipt, SessionRuntime } from "../runtime.ts";
 import { carryOut, commandIn, commandNames } from "./commands.ts";
 import {
@@ -126,10 +127,8 @@ class Door {
 		});
 		bot.onMessageUpdated((thread, message) => this.#edit(thread, message));
 		bot.onMessageDeleted(async ({ threadId, messageId }) => {
-			await this.#runtime.queue.remove(
-				this.#keyOf(bot.thread(threadId)),
-				messageId,
-			);
+			const key = this.#keyOf(bot.thread(threadId));
+			await this.#untilStored(() => this.#runtime.queue.remove(key, messageId));
 		});
 		bot.onAction(answerAction, (event) => this.#answer(event));
 		if (this.#options.commands === false) return;
@@ -158,9 +157,11 @@ class Door {
 
 	/** Reaches a message that waits; one that a run has taken stays as it was. */
 	async #edit(thread: Thread, message: Message): Promise<void> {
-		await this.#runtime.queue.update(this.#keyOf(thread), message.id, {
-			input: inputOf(message, thread.adapter),
-		});
+		const key = this.#keyOf(thread);
+		const input = inputOf(message, thread.adapter);
+		await this.#untilStored(() =>
+			this.#runtime.queue.update(key, message.id, { input }),
+		);
 	}
 
 	async #take(thread: Thread, message: Message): Promise<void> {
@@ -242,7 +243,8 @@ class Door {
 				.info("a button was pressed that no run waits for", { threadId });
 			return;
 		}
-		await this.#runtime.resume(ticket, answer.wait, answer.choice);
+		const { wait, choice } = answer;
+		await this.#untilStored(() => this.#runtime.resume(ticket, wait, choice));
 	}
 
 	/** A command that the platform knows itself: of a channel, not of a thread. */
@@ -302,10 +304,10 @@ class Door {
 	}
 }
 
-/** The id of a command: Slack gives each a trigger, Telegram's are messages. */
+/** The id of a command: Slack gives each a trigger, Telegram's are messages. Where there is none, nobody can say that it is the same again. */
 function idOf({ triggerId, raw }: SlashCommandEvent): string {
 	const { message_id } = (raw ?? {}) as { message_id?: unknown };
-	return `command ${triggerId ?? message_id ?? performance.now()}`;
+	return `command ${triggerId ?? message_id ?? risingId()}`;
 }
 
 const type: Sign = (thread) => thread.startTyping();

@@ -386,6 +386,46 @@ test("a message is tried again while the store is away", async () => {
 	expect(platform.texts).toEqual(["you said hello"]);
 });
 
+test("so are an edit, a deletion and the press of a button", async () => {
+	const store = new FaultyStore(memoryStore());
+	const away = () => store.faults.push("before", "before");
+	const { platform, runtime } = await start({
+		store,
+		execute: async (run, reply) => {
+			const [message] = run.messages;
+			if (message?.messageId === "m1")
+				await reply.ask("go on", "Go on?", ["yes"]);
+			else await reply.post(message?.input.text ?? "");
+		},
+	});
+	await platform.say(thread, "@bot one", "m1");
+	await runtime.until(key, (row) => row?.status === "waiting");
+	await platform.say(thread, "tow", "m2");
+	await platform.say(thread, "three", "m3");
+	away();
+	await platform.say(thread, "two", "m2", { edited: true });
+	away();
+	await platform.unsay(thread, "m3");
+	away();
+	const [yes] = platform.choices;
+	if (yes) await platform.press(thread, yes);
+	await runtime.whenIdle();
+	expect(store.faults).toEqual([]);
+	expect(platform.texts).toEqual(["Go on?", "two"]);
+});
+
+test("commands that the platform gives no id are told apart", async () => {
+	const { platform, runtime } = await start({ options: { scope: "channel" } });
+	await platform.say(thread, "@bot hello", "m1");
+	await runtime.whenIdle();
+	await Promise.all([
+		platform.command("fake:C1", "/new"),
+		platform.command("fake:C1", "/new"),
+	]);
+	const row = await runtime.get("agent:main:fake:channel:C1");
+	expect(row?.generation).toBe(3);
+});
+
 test("a sign that cannot be given costs no message", async () => {
 	const { platform, runtime } = await start({
 		options: {
