@@ -199,11 +199,13 @@ class Recorder implements HistoryRecorder {
 					),
 			},
 		};
-		return behind(inner, doors) as unknown as EmbeddedRuntime<
-			Input,
-			Output,
-			Meta
-		>;
+		const recorded = behind(inner, doors);
+		// Who goes on with what `start` gives is recorded too.
+		doors.start = async () => {
+			await inner.start();
+			return recorded;
+		};
+		return recorded as unknown as EmbeddedRuntime<Input, Output, Meta>;
 	}
 
 	/** How runs settled, and which of them were abandoned, is told by the feed where there is one. */
