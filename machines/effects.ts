@@ -204,7 +204,7 @@ export const startAdmitted = effect("startRun", ({ run }) => ({
 }));
 export const startNext = effect("startRun", (facts, event) => ({
 	run: next(facts, event),
-	messages: line.headOf(facts.queue),
+	messages: line.headOf(facts),
 }));
 export const startArriving = effect("startRun", (facts, event) => ({
 	run: next(accepted(facts, event), event),

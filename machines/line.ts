@@ -79,10 +79,8 @@ export function arriving(
 }
 
 /** A message to collect joins the last entry in line if that is to be collected too. */
-function groupFor(facts: SessionFacts, seq: number): number {
-	const last = facts.queue.at(-1);
-	if (!last || last.group === null) return seq;
-	return retryOf(facts, last.messageId) ? seq : last.group;
+function groupFor({ queue }: SessionFacts, seq: number): number {
+	return queue.at(-1)?.group ?? seq;
 }
 
 export function accept(
@@ -177,12 +175,17 @@ export function removed(message: QueuedMessage, reason: string): MessageFate {
 
 // ── taking
 
-/** What the next run takes: the head of the line, with those of its group that follow. What came to stand between is not overtaken. */
-export function headOf(
-	queue: readonly QueuedMessage[],
-): readonly QueuedMessage[] {
+/**
+ * What the next run takes. The next attempt of a run that died takes all that is left of its messages, wherever they stand: none of them may
+ * go to another run. Else it is the head of the line, with those of its group that follow; what came to stand between is not overtaken.
+ */
+export function headOf(facts: SessionFacts): readonly QueuedMessage[] {
+	const { queue } = facts;
 	const [head] = queue;
 	if (!head) return [];
+	const dead = retryOf(facts, head.messageId);
+	if (dead)
+		return queue.filter(({ messageId }) => dead.messageIds.includes(messageId));
 	if (head.group === null) return [head];
 	const end = queue.findIndex(({ group }) => group !== head.group);
 	return end === -1 ? queue : queue.slice(0, end);
@@ -193,7 +196,7 @@ export function nextRun(
 	facts: SessionFacts,
 	event: { readonly at: number; readonly grant?: string | null | undefined },
 ): RunFacts {
-	const messages = headOf(facts.queue);
+	const messages = headOf(facts);
 	const [head] = messages as [QueuedMessage];
 	const dead = retryOf(facts, head.messageId);
 	const run = newRun(

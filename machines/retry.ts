@@ -4,6 +4,9 @@ import { type EventOf, leave } from "./lifecycle.ts";
 import { putBack } from "./line.ts";
 import type { RunFacts } from "./run.ts";
 
+/** Between the front places and every arrival number. */
+const retryOrder = -1e9;
+
 /** Whether the messages of a run that an event settles are to be tried again. */
 export function isTriedAgain(
 	run: RunFacts,
@@ -21,23 +24,21 @@ export function isTriedAgain(
 	);
 }
 
-/** The messages of a run that died: before all others that have no front place, and taken together. */
+/** The messages of a run that died: before all others that have no front place, by arrival, for its next attempt alone. */
 export function triedAgain(
 	{ messageIds }: RunFacts,
 	event: EventOf<"settled">,
 ): readonly QueuedMessage[] {
 	// One whose hand-over was not committed stands in line already.
-	const messages = (event.retry?.messages ?? []).filter(({ messageId }) =>
-		messageIds.includes(messageId),
-	);
-	const group = Math.min(...messages.map(({ seq }) => seq));
-	return messages.map((message, at) => ({
-		...message,
-		order: -1e9 + at,
-		front: null,
-		group,
-		steers: null,
-	}));
+	return (event.retry?.messages ?? [])
+		.filter(({ messageId }) => messageIds.includes(messageId))
+		.map((message) => ({
+			...message,
+			order: retryOrder + message.seq,
+			front: null,
+			group: null,
+			steers: null,
+		}));
 }
 
 export function requeue(

@@ -581,7 +581,7 @@ export class Witness {
 		return hidden === true && queue.length > 0;
 	}
 
-	/** It was given another input or another place. */
+	/** It was given another input. */
 	edited(key: string, messageId: string): void {
 		this.#edited.add(`${key}/${messageId}`);
 	}
@@ -713,9 +713,12 @@ export class Witness {
 	looked(ticket: RunTicket, { messageId, input }: Message): void {
 		const id = `${ticket.sessionKey}/${messageId}`;
 		const before = this.#seen.get(id);
-		// What was to be tried again and was given another place goes its own way; so does what is sent anew once its id was forgotten.
-		const mayMove = this.#edited.has(id) || this.#erased.has(id);
-		if (before !== undefined && before !== ticket.runId && !mayMove)
+		// What is sent anew once its id was forgotten is another message.
+		if (
+			before !== undefined &&
+			before !== ticket.runId &&
+			!this.#erased.has(id)
+		)
 			this.break(
 				"durable",
 				`message ${id} was given to run ${before}, and then to ${ticket.runId}`,
@@ -905,8 +908,7 @@ export class Witness {
 			for (const messageId of run.messageIds) {
 				const id = `${run.sessionKey}/${messageId}`;
 				const other = takenBy.get(id);
-				const mayMove = this.#edited.has(id) || this.#erased.has(id);
-				if (other !== undefined && other !== run.runId && !mayMove)
+				if (other !== undefined && other !== run.runId && !this.#erased.has(id))
 					this.break(
 						"durable",
 						`runs ${other} and ${run.runId} both have message ${id}`,

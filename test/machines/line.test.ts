@@ -10,11 +10,13 @@ import {
 	type SessionFacts,
 	sessionMachine,
 	stateOf,
+	ticketOf,
 	unusedFacts,
 } from "turnkeeper/machines";
 import { describe, expect, test } from "vitest";
 import { transition } from "xstate";
 import * as line from "../../machines/line.ts";
+import { requeue } from "../../machines/retry.ts";
 
 type Arrival = Extract<SessionEvent, { type: "message" }>;
 
@@ -66,6 +68,9 @@ const move = (
 
 const retried = (facts: SessionFacts, messageIds: string[]): SessionFacts => ({
 	...facts,
+	queue: facts.queue.map((one) =>
+		messageIds.includes(one.messageId) ? { ...one, group: null } : one,
+	),
 	retries: [{ messageIds, runId: "r" } as unknown as RunFacts],
 });
 
@@ -145,7 +150,7 @@ describe("a message that arrives", () => {
 
 describe("the head of the line", () => {
 	const heads = (facts: SessionFacts) =>
-		line.headOf(facts.queue).map(({ messageId }) => messageId);
+		line.headOf(facts).map(({ messageId }) => messageId);
 
 	test("is nothing in an empty line", () => {
 		expect(heads(unusedFacts("k"))).toEqual([]);
@@ -239,6 +244,7 @@ type Step =
 	| { do: "input"; which: number; input: JsonValue }
 	| { do: "remove"; which: number }
 	| { do: "take" }
+	| { do: "die" }
 	| { do: "putBack" };
 
 const modes: readonly OverlapMode[] = [
@@ -276,16 +282,46 @@ const steps = fc.array(
 		}),
 		fc.record({ do: fc.constant("remove" as const), which: fc.nat(20) }),
 		fc.constant({ do: "take" as const }),
+		{ weight: 3, arbitrary: fc.constant({ do: "die" as const }) },
 		fc.constant({ do: "putBack" as const }),
 	),
-	{ maxLength: 80 },
+	{ maxLength: 80, size: "max" },
 ) as fc.Arbitrary<Step[]>;
+
+/** What the steps before came to. */
+class Memory {
+	count = 0;
+	runs = 0;
+	taken: QueuedMessage | null = null;
+	/** Which run took a message. */
+	readonly takers = new Map<string, string>();
+}
+
+/** The live run dies with its process, and is to be tried again. */
+function died(
+	facts: SessionFacts,
+	messages: readonly QueuedMessage[],
+): SessionFacts {
+	const run = facts.run as RunFacts;
+	const end = { at: 1000, outcome: "interrupted" } as const;
+	return requeue(
+		facts,
+		{
+			type: "settled",
+			at: 1000,
+			ticket: ticketOf(run),
+			end,
+			retry: { messages, maxAttempts: 100, maxAgeMs: 1000 },
+		},
+		{ ...run, outcome: "interrupted" },
+	);
+}
 
 /** Carries a step out, and says what must hold of it in particular. */
 function carryOut(
 	facts: SessionFacts,
 	step: Step,
-	memory: { count: number; taken: QueuedMessage | null },
+	memory: Memory,
 ): SessionFacts {
 	const { queue } = facts;
 	const pick = (which: number) => queue[which % queue.length]?.messageId ?? "";
@@ -347,18 +383,28 @@ function carryOut(
 			const gone = pick(step.which);
 			return line.without(facts, ({ messageId }) => messageId === gone);
 		}
-		case "take": {
+		case "take":
+		case "die": {
 			if (queue.length === 0) return facts;
-			const run = line.nextRun(facts, { at: 1000, grant: "r" });
-			const head = line.headOf(queue);
-			expect(head).toEqual(queue.slice(0, head.length));
+			memory.runs += 1;
+			const run = line.nextRun(facts, { at: 1000, grant: `r${memory.runs}` });
+			const head = line.headOf(facts);
+			expect(head[0]).toBe(queue[0]);
 			expect(run.messageIds).toEqual(head.map(({ messageId }) => messageId));
+			for (const id of run.messageIds) {
+				expect([undefined, run.runId]).toContain(memory.takers.get(id));
+				memory.takers.set(id, run.runId);
+			}
+			memory.taken = null;
+			const running = line.take(facts, run, { at: 1000 });
+			if (step.do === "die") return died(running, head);
 			memory.taken = head.length === 1 ? (head[0] ?? null) : null;
-			return { ...line.take(facts, run, { at: 1000 }), run: null };
+			return { ...running, run: null };
 		}
 		case "putBack": {
 			const { taken } = memory;
 			memory.taken = null;
+			if (taken) memory.takers.delete(taken.messageId);
 			// Only what steers goes back, and that stands by arrival.
 			return taken && taken.front === null
 				? line.putBack(facts, [taken])
@@ -370,11 +416,11 @@ function carryOut(
 }
 
 describe("whatever arrives, is edited, removed and taken", () => {
-	test("the line is in order, has nothing twice and one message at most at each front place", () => {
+	test("the line is in order, has nothing twice and one message at most at each front place, and a message has one run", () => {
 		fc.assert(
 			fc.property(steps, (all) => {
 				let facts = unusedFacts("k");
-				const memory = { count: 0, taken: null };
+				const memory = new Memory();
 				for (const step of all) {
 					facts = carryOut(facts, step, memory);
 					const { queue } = facts;
@@ -403,7 +449,7 @@ describe("whatever arrives, is edited, removed and taken", () => {
 		fc.assert(
 			fc.property(steps, (all) => {
 				let facts: SessionFacts = unusedFacts("k");
-				const memory = { count: 0, taken: null };
+				const memory = new Memory();
 				for (const step of all) facts = carryOut(facts, step, memory);
 				const snapshot = sessionMachine.resolveState({
 					value: stateOf(facts),
@@ -416,14 +462,14 @@ describe("whatever arrives, is edited, removed and taken", () => {
 				});
 				const start = actions.find(({ type }) => type === "startRun");
 				const { run, queue } = next.context.facts;
-				const head = line.headOf(facts.queue);
+				const head = line.headOf(facts);
 				if (head.length === 0) expect(start).toBeUndefined();
 				else
 					expect(start?.params).toMatchObject({
 						messages: head,
 						run: { messageIds: head.map(({ messageId }) => messageId) },
 					});
-				expect(queue).toEqual(facts.queue.slice(head.length));
+				expect(queue).toEqual(facts.queue.filter((one) => !head.includes(one)));
 				expect(run?.messageIds ?? []).toHaveLength(head.length);
 			}),
 			{ numRuns: 200 },

@@ -1,5 +1,10 @@
 /** The bare machine: what a run may ask for in its own name, until when, and what nobody else may. */
-import { type QueuedMessage, rowOf } from "turnkeeper/machines";
+import {
+	type MessageFate,
+	type OverlapMode,
+	type QueuedMessage,
+	rowOf,
+} from "turnkeeper/machines";
 import { describe, expect, test } from "vitest";
 import { live, policy, Stepper } from "./stepper.ts";
 
@@ -399,6 +404,43 @@ describe("a run that died", () => {
 		});
 		session.settled(live(session), "completed", { grant: "fresh" });
 		expect(session.facts.run).toMatchObject({ runId: "run-m1", attempt: 2 });
+	});
+
+	test("takes all its messages again, where those of another stand among them, or its host moved one", () => {
+		const session = new Stepper();
+		/** A run that takes one message, and a second that steers it, and dies. */
+		const dies = (first: string, mode: OverlapMode, second: string) => {
+			const took = session
+				.message(first, { policy: { ...policy, mode } })
+				.of("startRun") as { messages: readonly QueuedMessage[] }[];
+			const steers = session
+				.message(second, { policy: { ...policy, mode: "steer" } })
+				.of("keepMessages") as MessageFate[][];
+			session.step({ type: "pull", ticket: live(session) });
+			const messages = [
+				...took.flatMap(({ messages }) => messages),
+				...steers.flat().map(({ message }) => message),
+			];
+			session.settled(live(session), "interrupted", {
+				retry: { messages, maxAttempts: 2, maxAgeMs: 1000 },
+			});
+		};
+		dies("a1", "enqueue", "a2");
+		dies("b1", "interrupt", "b2");
+		session.step({ type: "edit", messageId: "b2", before: "a2" });
+
+		for (const [runId, ...messageIds] of [
+			["run-a1", "a1", "a2"],
+			["run-b1", "b2", "b1"],
+		]) {
+			const { of } = session.step({ type: "take", grant: "fresh" });
+			expect(session.facts.run).toMatchObject({ runId, messageIds });
+			expect(of("startRun")).toMatchObject([
+				{ messages: messageIds.map((messageId) => ({ messageId })) },
+			]);
+			session.settled(live(session), "completed");
+		}
+		expect(session.facts).toMatchObject({ queue: [], retries: [] });
 	});
 
 	test("is not meant by an abort of the run that is live, nor by what that delivers", () => {
