@@ -26,7 +26,7 @@ import type { Config } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
 import { newestFirst, runsInArchive, unsettledRuns } from "./reader.ts";
-import { knownMessage } from "./records.ts";
+import { knownMessage, usedFor } from "./records.ts";
 import type {
 	Answer,
 	ResetOptions,
@@ -34,7 +34,7 @@ import type {
 	StopReport,
 } from "./runtime.ts";
 import type { LiveSession, Operation } from "./session.ts";
-import type { StoredMessage } from "./store.ts";
+import type { CommandKind, StoredMessage } from "./store.ts";
 import { endedBy, rowAfter, type Turn } from "./turn.ts";
 
 type Stopped<Meta> = Answer<StopReport<Meta>, Meta>;
@@ -62,15 +62,14 @@ export class Commands<Input, Output, Meta> {
 		const engine = this.#engine;
 		engine.mustBeOpen("reset");
 		const options = checkOptions(given);
-		const stop = this.#checkStop(sessionKey, options, "keep");
-		const messageId = checkOptionalName(options.messageId, "messageId");
+		const { messageId, stop } = this.#checkStop(sessionKey, options, "keep");
 		const sessionId = checkOptionalName(options.sessionId, "sessionId");
 		const checked =
 			options.meta === undefined ? undefined : this.#config.meta(options.meta);
 		return this.#entrance.overtake(sessionKey, checked, (meta) =>
 			this.#stop(sessionKey, {
+				kind: "reset",
 				messageId,
-				ends: true,
 				event: (facts) => {
 					engine.mustBeOpen("reset");
 					const reset = engine.renewal.resetOf(
@@ -94,10 +93,11 @@ export class Commands<Input, Output, Meta> {
 		const engine = this.#engine;
 		engine.mustBeOpen("delete");
 		const options = checkOptions(given);
-		const stop = this.#checkStop(sessionKey, options, "drop");
+		const { messageId, stop } = this.#checkStop(sessionKey, options, "drop");
 		const purge = checkFlag(options.purge, "purge");
 		return this.#stop(sessionKey, {
-			ends: true,
+			kind: "delete",
+			messageId,
 			event: () => ({
 				...stop(),
 				type: "delete",
@@ -111,9 +111,11 @@ export class Commands<Input, Output, Meta> {
 		const engine = this.#engine;
 		if (engine.state !== "open" && engine.state !== "closing")
 			throw engine.refusal("abort");
-		const stop = this.#checkStop(sessionKey, checkOptions(given), "keep");
+		const options = checkOptions(given);
+		const { messageId, stop } = this.#checkStop(sessionKey, options, "keep");
 		return this.#stop(sessionKey, {
-			ends: false,
+			kind: "abort",
+			messageId,
 			event: () => ({ ...stop(), type: "abort", cause: "abort" }),
 		});
 	}
@@ -197,14 +199,13 @@ export class Commands<Input, Output, Meta> {
 	#stop(
 		key: string,
 		parts: {
-			readonly messageId?: string | undefined;
-			/** Whether it ends the generation, so that its runs belong into the answer. */
-			readonly ends: boolean;
+			readonly kind: CommandKind;
+			readonly messageId: string | undefined;
 			event(facts: SessionFacts): StopEvent;
 		},
 	): Promise<Stopped<Meta>> {
 		const engine = this.#engine;
-		const { messageId } = parts;
+		const { kind, messageId } = parts;
 		let repeated: StoredMessage | null = null;
 		let runs: Turn["endedRuns"] = [];
 		let lastRow: SessionRow<Meta> | null = null;
@@ -218,20 +219,27 @@ export class Commands<Input, Output, Meta> {
 							: null;
 						// Only the answer needs them: a stop does not depend on what can be read.
 						lastRow = await this.#lastRowOf(session).catch(() => null);
-						if (parts.ends) runs = await this.#runsOf(session).catch(() => []);
+						// What ends its generation answers with its runs.
+						if (kind !== "abort")
+							runs = await this.#runsOf(session).catch(() => []);
 					})(),
 				event: ({ facts }) => (repeated ? null : parts.event(facts)),
 				amend: (turn) => {
-					if (turn.reply?.result !== "done") return;
-					turn.endedRuns = runs;
-					if (messageId)
-						turn.messages = [...turn.messages, resetNote(turn, messageId)];
+					const result = turn.reply?.result;
+					if (result === "done") turn.endedRuns = runs;
+					// What found nothing to do was carried out all the same. A key that was never used has no row to keep that beside.
+					const isCarriedOut = result === "done" || result === "nothing";
+					if (messageId && isCarriedOut && turn.after.version > 0)
+						turn.messages = [
+							...turn.messages,
+							commandNote(turn, kind, messageId, engine.now()),
+						];
 				},
 				committed: (turn) => {
-					if (repeated && repeated.kind !== "reset")
+					if (repeated && repeated.kind !== kind)
 						reject(
 							invalid(
-								`messageId ${shown(messageId)} was used before on session ${shown(key)} for a message; a reset needs an id of its own`,
+								`messageId ${shown(messageId)} was used before on session ${shown(key)} for ${usedFor(repeated)}; ${usedFor({ kind })} needs an id of its own`,
 							),
 						);
 					else if (turn.reply?.result === "done")
@@ -358,7 +366,8 @@ export class Commands<Input, Output, Meta> {
 				? queuedByDefault
 				: checkChoice(options.queued, "queued", ["keep", "drop"]);
 		const expect = checkExpectation(options.expect);
-		return () => {
+		const messageId = checkOptionalName(options.messageId, "messageId");
+		const stop = () => {
 			const at = this.#engine.now();
 			return {
 				at,
@@ -368,6 +377,7 @@ export class Commands<Input, Output, Meta> {
 				expect,
 			};
 		};
+		return { messageId, stop };
 	}
 }
 
@@ -389,19 +399,24 @@ export function refused<Meta>(turn: Turn): Answer<never, Meta> {
 		: { result: "nothing", row };
 }
 
-/** The id of a reset command, kept with the messages' so that a redelivered one is told. */
-function resetNote(turn: Turn, messageId: string): StoredMessage {
+/** The id of a command, kept with the messages' so that a redelivered one is told. */
+function commandNote(
+	turn: Turn,
+	kind: CommandKind,
+	messageId: string,
+	acceptedAt: number,
+): StoredMessage {
 	return {
 		messageId,
 		input: null,
-		acceptedAt: turn.after.updatedAt,
+		acceptedAt,
 		generation: turn.after.generation,
 		seq: 0,
 		expect: null,
 		fate: "taken",
 		run: null,
 		reason: null,
-		kind: "reset",
+		kind,
 		order: 0,
 		front: null,
 		group: null,

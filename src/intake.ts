@@ -34,7 +34,7 @@ import { AdmittedHandle, type Doors } from "./handles.ts";
 import { risingId } from "./ids.ts";
 import { lastRow, unsettledRuns } from "./reader.ts";
 import { type Receipts, settledBy } from "./receipts.ts";
-import { knownMessage } from "./records.ts";
+import { knownMessage, usedFor } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
 import type {
@@ -516,12 +516,12 @@ export class Intake<Input, Output, Meta> {
 	): Promise<SendReceipt<Output>> {
 		const { messageId, run } = known;
 		if (
-			known.kind === "reset" ||
+			known.kind !== "message" ||
 			(!known.edited &&
 				!nodeUtil().isDeepStrictEqual(plain(known.input), plain(input)))
 		)
 			throw invalid(
-				`messageId ${shown(messageId)} was used before on session ${shown(known.run?.sessionKey ?? turn.session.key)} for ${known.kind === "reset" ? "a reset" : "another input"}; a new message needs a new id`,
+				`messageId ${shown(messageId)} was used before on session ${shown(known.run?.sessionKey ?? turn.session.key)} for ${known.kind === "message" ? "another input" : usedFor(known)}; a new message needs a new id`,
 			);
 		const { key } = turn.session;
 		const receipt = {

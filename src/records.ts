@@ -72,6 +72,11 @@ export async function knownMessage<Meta>(
 	return stored && purging && isPurged(stored, purging.before) ? null : stored;
 }
 
+/** What an id was used for, in words. */
+export function usedFor({ kind }: Pick<StoredMessage, "kind">): string {
+	return `${kind === "abort" ? "an" : "a"} ${kind}`;
+}
+
 /** Whether the archived row of a generation is written once more, when a run of it has settled. */
 export function drains(
 	{ draining }: SessionFacts,

@@ -170,13 +170,16 @@ export interface StopOptions {
 	graceMs?: number;
 	/** What becomes of the messages that wait. Default: 'keep', for `delete` 'drop'. */
 	queued?: "keep" | "drop";
+	/**
+	 * Makes a redelivered command harmless: the same id again is 'nothing', also where the first found nothing to do. Kept with the ids of
+	 * messages; not for a key that was never used.
+	 */
+	messageId?: string;
 	expect?: Expectation;
 }
 
 /** How a session is reset. */
 export interface ResetOptions<Meta> extends StopOptions {
-	/** Makes a redelivered /new harmless: the same id again is 'nothing'. */
-	messageId?: string;
 	/** Of the new generation. Need not be new: hosts exist that keep theirs across a reset. */
 	sessionId?: string;
 	/** What the new generation starts with, instead of `carryOver`. */

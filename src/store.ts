@@ -48,9 +48,12 @@ export interface StoredMessage extends QueuedMessage {
 	readonly run: RunTicket | null;
 	/** Why it was removed; null otherwise. */
 	readonly reason: string | null;
-	/** `reset` for the id of a reset command, which has no input. */
-	readonly kind: "message" | "reset";
+	/** Other than `message`: the id of a command, which has no input. */
+	readonly kind: "message" | CommandKind;
 }
+
+/** A command that may carry an id, by which a repeated one is told. */
+export type CommandKind = "reset" | "abort" | "delete";
 
 /** What one key's part of a batch writes. All of it holds or none. */
 export interface SessionWrite {

@@ -38,6 +38,7 @@ export async function carryOut<Meta>(
 			const answer = await runtime.abort(sessionKey, {
 				reason: "/stop",
 				queued: "drop",
+				messageId,
 			});
 			return answer.result === "done" ? "Stopped." : "Nothing is running.";
 		}

@@ -418,7 +418,12 @@ const message = record<StoredMessage>({
 	expect: nullable(expectation),
 	run: nullable(ticket),
 	reason: nullable(text),
-	kind: oneOf<StoredMessage["kind"]>({ message: true, reset: true }),
+	kind: oneOf<StoredMessage["kind"]>({
+		message: true,
+		reset: true,
+		abort: true,
+		delete: true,
+	}),
 	group: added(nullable(number), null),
 	steers: added(nullable(text), null),
 	order: added(number, like("seq")),

@@ -45,6 +45,7 @@ interface StopArguments {
 	readonly reason?: string | undefined;
 	readonly graceMs?: number | undefined;
 	readonly queued?: "keep" | "drop" | undefined;
+	readonly messageId?: string | undefined;
 	readonly expect?: Expectation | undefined;
 }
 
@@ -91,7 +92,6 @@ export interface HistoryCalls {
 	};
 	reset: {
 		readonly given: StopArguments & {
-			readonly messageId?: string | undefined;
 			readonly sessionId?: string | undefined;
 			readonly meta?: JsonValue | undefined;
 		};

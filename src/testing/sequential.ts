@@ -39,7 +39,7 @@ import {
 	type StopCause,
 	ticketId,
 } from "../../machines/ticket.ts";
-import type { HistoryCall } from "./history.ts";
+import type { HistoryAnswer, HistoryCall } from "./history.ts";
 
 /** What the runtime was given that its answers depend on. */
 export interface SequentialOptions {
@@ -55,7 +55,7 @@ export interface SequentialOptions {
 
 /** What became of a message id, as a store keeps it. */
 interface KnownMessage {
-	readonly kind: "message" | "reset";
+	readonly kind: "message" | "reset" | "abort" | "delete";
 	readonly fate: "queued" | "taken" | "removed";
 	readonly run: RunTicket | null;
 	readonly input: JsonValue;
@@ -321,10 +321,17 @@ export class Sequential {
 			case "report":
 				return [this.#report(state, call, index)];
 			case "reset":
-				return [this.#reset(state, call, index)];
+				return [
+					this.#command(
+						state,
+						call,
+						this.#resetEvent(state, call, index),
+						index,
+					),
+				];
 			case "abort":
 			case "delete":
-				return [this.#stop(state, this.#stopEvent(call), index)];
+				return [this.#command(state, call, this.#stopEvent(call), index)];
 			case "patch":
 				return [
 					this.#answer(state, {
@@ -471,7 +478,7 @@ export class Sequential {
 		const known = state.messages[messageId];
 		if (known) {
 			const isSame = known.edited || textOf(known.input) === textOf(input);
-			if (known.kind === "reset" || !isSame)
+			if (known.kind !== "message" || !isSame)
 				return refused(state, "INVALID_ARGUMENT");
 			const { run } = known;
 			const row = rowIn(state);
@@ -722,21 +729,27 @@ export class Sequential {
 
 	// ── commands
 
-	#reset(
+	/** Once for each id that it may carry, whatever it found to do. */
+	#command(
 		state: SequentialState,
-		call: HistoryCall & { call: "reset" },
+		call: HistoryCall & { call: "reset" | "abort" | "delete" },
+		event: SessionEvent & { type: "reset" | "abort" | "delete" },
 		index: number,
 	): Way {
 		const { messageId } = call.given;
 		const known = messageId && state.messages[messageId];
 		if (known)
-			return known.kind === "reset"
+			return known.kind === call.call
 				? done(state, { result: "nothing", row: rowIn(state) })
 				: refused(state, "INVALID_ARGUMENT");
-		const way = this.#stop(state, this.#resetEvent(state, call, index), index);
-		if (!messageId || way.isOver) return way;
+		const way = this.#stop(state, event, index);
+		const isStale =
+			way.told !== null &&
+			"answer" in way.told &&
+			(way.told.answer as HistoryAnswer).result === "stale";
+		if (!messageId || isStale || way.state.facts.version === 0) return way;
 		const note: KnownMessage = {
-			kind: "reset",
+			kind: call.call,
 			fate: "taken",
 			run: null,
 			input: null,

@@ -105,6 +105,7 @@ export class Witness {
 	/** Runs that have waited once: they come back for their slot. */
 	readonly #waited = new Set<string>();
 	readonly #edited = new Set<string>();
+	readonly #carriedOut = new Set<string>();
 	/** What deliveries came to, by idempotency key. */
 	readonly #delivered = new Map<string, string>();
 	/** The run and name that an idempotency key is of. */
@@ -584,6 +585,14 @@ export class Witness {
 	/** It was given another input. */
 	edited(key: string, messageId: string): void {
 		this.#edited.add(`${key}/${messageId}`);
+	}
+
+	/** A command was done that carries this id: no other one with it is, unless the id was erased. */
+	carriedOut(key: string, messageId: string): void {
+		const id = `${key}/${messageId}`;
+		if (this.#carriedOut.has(id) && !this.#erased.has(id))
+			this.break("durable", `command ${id} was carried out twice`);
+		this.#carriedOut.add(id);
 	}
 
 	accepted(key: string, receipt: SendReceipt): void {

@@ -603,6 +603,16 @@ export class World {
 		return `done, ended ${ended?.generation ?? "none"}, drained ${drained.length}, abandoned ${abandoned.length}, removed ${removed.join(", ") || "none"}, ${row}`;
 	}
 
+	#commanded(
+		key: string,
+		{ messageId }: { readonly messageId?: string },
+		answer: Answer<StopReport, JsonValue>,
+	): void {
+		if (answer.result === "done" && messageId !== undefined)
+			this.witness.carriedOut(key, messageId);
+		this.#isReset(key, answer);
+	}
+
 	/** What was done holds: nothing of before is live. */
 	#isReset(key: string, answer: Answer<StopReport, JsonValue>): void {
 		if (answer.result !== "done") return;
@@ -763,7 +773,7 @@ export class World {
 					{
 						says: (answer) => this.#stopped(answer),
 						told: (answer) => {
-							this.#isReset(key, answer);
+							this.#commanded(key, how, answer);
 							if (answer.result === "nothing" && move.id === null)
 								this.witness.break(
 									"reset",
@@ -785,6 +795,7 @@ export class World {
 				const how = {
 					...(move.queued === null ? {} : { queued: move.queued }),
 					...(move.graceMs === null ? {} : { graceMs: move.graceMs }),
+					...commandId("stop", n),
 					...(target
 						? { expect: { messageId: target.messageId } }
 						: this.#expect(key, move.expect)),
@@ -794,7 +805,7 @@ export class World {
 					(runtime) => runtime.abort(key, how),
 					{
 						says: (answer) => this.#stopped(answer),
-						told: (answer) => this.#isReset(key, answer),
+						told: (answer) => this.#commanded(key, how, answer),
 					},
 				);
 				return;
@@ -804,6 +815,7 @@ export class World {
 				const how = {
 					...(move.queued === null ? {} : { queued: move.queued }),
 					...(move.purge ? { purge: true } : {}),
+					...commandId("erase", n),
 					...this.#expect(key, move.expect),
 				};
 				this.#call(
@@ -811,7 +823,7 @@ export class World {
 					(runtime) => runtime.delete(key, how),
 					{
 						says: (answer) => this.#stopped(answer),
-						told: (answer) => this.#isReset(key, answer),
+						told: (answer) => this.#commanded(key, how, answer),
 					},
 				);
 				return;
@@ -1414,6 +1426,11 @@ class NoNetwork extends TurnkeeperError {
 	constructor() {
 		super("SESSION_BUSY", "no network");
 	}
+}
+
+/** Some commands carry an id, and some of those one that was used before. */
+function commandId(name: string, n: number): { readonly messageId?: string } {
+	return n % 3 === 0 ? { messageId: `${name}${n % 9}` } : {};
 }
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };

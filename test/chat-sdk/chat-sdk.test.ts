@@ -247,6 +247,26 @@ test("/stop stops what runs and what waits; with nothing to stop it says so", as
 	});
 });
 
+test("a /stop that is delivered again, after a restart, stops nothing that came later", async () => {
+	const first = await start();
+	await first.platform.say(thread, "@bot one", "m1");
+	await first.runtime.whenIdle();
+	await first.platform.say(thread, "/stop", "m2");
+	for (const close of closing.splice(0)) await close();
+	const { open, wait } = gate();
+	const second = await start({
+		store: first.store,
+		execute: (run) => wait(run.signal),
+	});
+	await second.platform.say(thread, "two", "m3");
+	await second.platform.say(thread, "/stop", "m2");
+	open();
+	await second.runtime.whenIdle();
+	expect(await second.runtime.get(key)).toMatchObject({
+		lastOutcome: "completed",
+	});
+});
+
 test("slash commands that the platform knows itself reach the session of their channel", async () => {
 	const platform = new FakePlatform({ lockScope: "channel" });
 	const { runtime } = await start({ platform });

@@ -1,6 +1,7 @@
 /** `abort`: stops the live run, or the reservation that is named; resolves when that has settled. */
 import { describe, expect, test } from "vitest";
 import { turns } from "../../src/testing/virtual-clock.ts";
+import { restart } from "../support/restart.ts";
 import { now, startScripted } from "../support/scripted-host.ts";
 import { storeKinds } from "../support/stores.ts";
 
@@ -271,6 +272,86 @@ for (const [kind, makeStore] of storeKinds)
 			expect(await runtime.get("k")).toMatchObject({
 				status: "ended",
 				lastOutcome: outcome,
+			});
+		});
+
+		describe("with a message id", () => {
+			const id = { messageId: "/stop 1" };
+
+			test("repeated stops nothing that came later, also in the next process", async () => {
+				const host = await start();
+				const { runtime, scripted } = host;
+				await runtime.send("k", "one");
+				const first = runtime.abort("k", id);
+				expect(await runtime.abort("k", id)).toMatchObject({
+					result: "nothing",
+				});
+				scripted.last.end();
+				expect(await first).toMatchObject({ result: "done" });
+				await runtime.send("k", "two");
+				expect(await runtime.abort("k", id)).toMatchObject({
+					result: "nothing",
+					row: { status: "running" },
+				});
+				scripted.last.end();
+				await runtime.whenIdle();
+				const next = await restart(host, { execute: () => "done" });
+				const { settled } = await next.runtime.send("k", "three");
+				expect(await next.runtime.abort("k", id)).toMatchObject({
+					result: "nothing",
+				});
+				expect(await settled).toMatchObject({ outcome: "completed" });
+			});
+
+			test("that found nothing to do was carried out all the same; of a key that was never used nothing is kept", async () => {
+				const { runtime, scripted, feed } = await start();
+				expect(await runtime.abort("k", id)).toMatchObject({ row: null });
+				await runtime.send("k", "one");
+				scripted.last.end();
+				await runtime.whenIdle();
+				const { length } = feed;
+				const again = { messageId: "/stop 2" };
+				const before = await runtime.get("k");
+				expect(await runtime.abort("k", again)).toEqual({
+					result: "nothing",
+					row: before,
+				});
+				expect(feed).toHaveLength(length);
+				await runtime.send("k", "two");
+				expect(await runtime.abort("k", again)).toMatchObject({
+					result: "nothing",
+				});
+				const stopped = runtime.abort("k", id);
+				await turns();
+				scripted.last.end();
+				expect(await stopped).toMatchObject({ result: "done" });
+			});
+
+			test("that was stale is free; that of something else is refused", async () => {
+				const { runtime, scripted } = await start();
+				const hello = { messageId: "m1" };
+				await runtime.send("k", "one", hello);
+				expect(
+					await runtime.abort("k", { ...id, expect: { generation: 9 } }),
+				).toMatchObject({ result: "stale" });
+				const aborted = runtime.abort("k", id);
+				await turns();
+				scripted.last.end();
+				expect(await aborted).toMatchObject({ result: "done" });
+				await expect(runtime.abort("k", hello)).rejects.toMatchObject({
+					code: "INVALID_ARGUMENT",
+					message: expect.stringContaining(
+						'was used before on session "k" for a message; an abort needs an id of its own',
+					),
+				});
+				await expect(runtime.delete("k", id)).rejects.toMatchObject({
+					code: "INVALID_ARGUMENT",
+					message: expect.stringContaining("for an abort; a delete needs"),
+				});
+				await expect(runtime.send("k", "two", id)).rejects.toMatchObject({
+					code: "INVALID_ARGUMENT",
+					message: expect.stringContaining("for an abort; a new message"),
+				});
 			});
 		});
 

@@ -27,6 +27,18 @@ for (const [kind, makeStore] of storeKinds)
 			return { ...host, runId: ticket?.runId as string };
 		}
 
+		test("with a message id, repeated, deletes nothing that came later", async () => {
+			const { runtime } = await startScripted(makeStore());
+			const id = { messageId: "/forget" };
+			await runtime.reset("k");
+			expect(await runtime.delete("k", id)).toMatchObject({ result: "done" });
+			await runtime.reset("k");
+			expect(await runtime.delete("k", id)).toMatchObject({
+				result: "nothing",
+				row: { generation: 2 },
+			});
+		});
+
 		test("again, before the first is committed, says what it did", async () => {
 			// 1 m1 runs → 2 delete(k) and 3 delete(k, purge) in one tick: the second looked for the last row where the first had not put it yet,
 			// and was told that there was nothing to do, though it purged.

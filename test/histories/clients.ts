@@ -260,11 +260,13 @@ export async function played(
 					queued: a % 3 === 0 ? "drop" : "keep",
 					...(b % 4 === 0 ? { expect: { messageId: `m${a % 6}` } } : {}),
 					...(b % 4 === 1 ? { expect: { runId: `r${a % 4}` } } : {}),
+					...(b % 3 === 2 ? { messageId: `stop${a % 2}` } : {}),
 				});
 			case "delete":
 				return runtime.delete(key, {
 					purge: a % 3 === 0,
 					queued: b % 2 ? "keep" : "drop",
+					...(b % 3 === 2 ? { messageId: `stop${a % 2}` } : {}),
 				});
 			case "patch":
 				return runtime.patch(key, { [`f${a % 2}`]: n });

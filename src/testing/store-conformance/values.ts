@@ -57,12 +57,9 @@ export const values: CheckGroup = {
 			const store = await trial.open();
 			const messages = [
 				fullMessage("k"),
-				messageOf("reset-1", {
-					input: null,
-					seq: 0,
-					fate: "taken",
-					kind: "reset",
-				}),
+				...(["reset", "abort", "delete"] as const).map((kind) =>
+					messageOf(`${kind}-1`, { input: null, seq: 0, fate: "taken", kind }),
+				),
 			];
 			await commit(store, writeOf("k", 0, { messages }));
 			for (const message of messages)
