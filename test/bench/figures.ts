@@ -1,5 +1,6 @@
 /** Owns the figures that turnkeeper is held to: what each is, how it is computed of what was measured, and whether its goal is met. */
 import { names } from "./contender.ts";
+import { noPretenuring, smallHeap, withNode } from "./node-flags.ts";
 import type { Results } from "./results.ts";
 import { median } from "./statistics.ts";
 import type { Size } from "./workload.ts";
@@ -11,14 +12,9 @@ import {
 	latencyGroups,
 	onThread,
 } from "./workloads/latency.ts";
-import {
-	knownCounts,
-	knownFiles,
-	millionGroups,
-	smallHeap,
-} from "./workloads/million.ts";
+import { knownCounts, knownFiles, millionGroups } from "./workloads/million.ts";
 import { plainTurns, reportsFull, reportsGroup } from "./workloads/reports.ts";
-import { turnsGroup } from "./workloads/turns.ts";
+import { steadyTurns, turnsGroup } from "./workloads/turns.ts";
 
 /** One number that a figure is made of. */
 interface Part {
@@ -54,9 +50,9 @@ const thousand = turnsGroup(1000);
 
 /** Turns per second of turnkeeper over those of another, on 1,000 sessions. */
 const turnsOver =
-	(under: string, over: string = names.full) =>
+	(under: string, over: string = names.full, group = thousand) =>
 	(results: Results) =>
-		results.ratios(thousand, [over, "turns"], [under, "turns"]);
+		results.ratios(group, [over, "turns"], [under, "turns"]);
 
 /** The 99th percentile of a wait over that of one fsync. */
 const overFsync = (group: string) => (results: Results) =>
@@ -80,6 +76,18 @@ export const figures: readonly Figure[] = [
 			"durable turns/s, 1,000 sessions, SQLite full, against plain XState",
 		goal: "≥ 0.6, aim 0.8",
 		parts: [{ atLeast: 0.6, rounds: turnsOver(names.plain) }],
+	},
+	{
+		id: "steady",
+		workload: "turns",
+		name: () => `the same, both ${withNode(noPretenuring)}`,
+		goal: "≥ 0.6, aim 0.8",
+		parts: [
+			{
+				atLeast: 0.6,
+				rounds: turnsOver(names.plain, names.full, steadyTurns),
+			},
+		],
 	},
 	{
 		id: "bare",
@@ -174,7 +182,7 @@ export const figures: readonly Figure[] = [
 				rounds: rssIn(millionGroups.memory),
 			},
 			{
-				label: `with node ${smallHeap.join(" ")}`,
+				label: withNode(smallHeap),
 				unit: "MB",
 				atMost: 350,
 				rounds: rssIn(millionGroups.smallMemory),
@@ -238,6 +246,11 @@ export const figures: readonly Figure[] = [
 		parts: [
 			{ label: "reset", atMost: 2, rounds: overFsync(latencyGroups.reset) },
 			{ label: "send", atMost: 2, rounds: overFsync(latencyGroups.send) },
+			{
+				label: `send ${withNode(noPretenuring)}`,
+				atMost: 2,
+				rounds: overFsync(latencyGroups.steadySend),
+			},
 		],
 	},
 	{

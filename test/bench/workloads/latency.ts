@@ -1,6 +1,7 @@
 /** Owns what waits cost: callers that wait for a commit, and an event loop that waits for a disk. */
 import { eventLoopDelay } from "../latency/event-loop.ts";
 import { resets, sends } from "../latency/waits.ts";
+import { noPretenuring } from "../node-flags.ts";
 import {
 	type Group,
 	type Measure,
@@ -23,6 +24,7 @@ export const idle = "idle";
 export const latencyGroups = {
 	reset: "reset of an idle session",
 	send: "send at half load",
+	steadySend: "send at half load, without pretenuring",
 	loop: "event loop at half load, fsync of 5 ms",
 } as const;
 
@@ -34,6 +36,16 @@ const waits: readonly Measure[] = [
 ];
 
 const load: Measure = { name: "load", unit: "turns/s sent", better: "more" };
+
+function send(name: string, roundMs: number): Group {
+	return {
+		name,
+		what: "half of what the host takes, at a steady rate over 1,000 sessions: each send until it is accepted; the fsyncs after it",
+		measures: [...waits, load],
+		contenders: [inProcess, onThread],
+		job: { play: "send", roundMs },
+	};
+}
 
 export const latency: Workload = {
 	name: "latency",
@@ -48,12 +60,10 @@ export const latency: Workload = {
 				warmUp: warmUpRounds[size],
 				job: { play: "reset", each, roundMs },
 			},
+			send(latencyGroups.send, roundMs),
 			{
-				name: latencyGroups.send,
-				what: "half of what the host takes, at a steady rate over 1,000 sessions: each send until it is accepted; the fsyncs after it",
-				measures: [...waits, load],
-				contenders: [inProcess, onThread],
-				job: { play: "send", roundMs },
+				...send(latencyGroups.steadySend, roundMs),
+				execArgv: noPretenuring,
 			},
 			{
 				name: latencyGroups.loop,

@@ -1,9 +1,11 @@
 /** Owns what is measured where a file knows very many sessions: a turn, memory, a start, the first touch. */
+
 import { boots } from "../million/boot.ts";
 import { maker } from "../million/file.ts";
 import { knownTurns } from "../million/known.ts";
 import { residentMemory } from "../million/memory.ts";
 import { touches } from "../million/touch.ts";
+import { smallHeap } from "../node-flags.ts";
 import {
 	type Group,
 	numberOf,
@@ -80,12 +82,6 @@ export function knownCounts(size: Size): Record<keyof Plan, string> {
 		entries.map(([name, count]) => [name, shown(count)]),
 	) as Record<keyof Plan, string>;
 }
-
-/** For hosts with little memory: left to itself, V8 lets garbage grow to some times what lives. */
-export const smallHeap = [
-	"--max-old-space-size=256",
-	"--max-semi-space-size=16",
-];
 
 function memoryGroup(name: string, many: string, plan: Plan): Group {
 	return {
