@@ -528,7 +528,7 @@ export class Engine<Meta>
 		this.state = "lost";
 		this.projection.trouble(error);
 		this.journal.stop(error);
-		const stop = new RunAborted("shutdown", error.message);
+		const stop = new RunAborted("shutdown", error.text);
 		for (const live of this.registry.all()) live.abort(stop);
 		this.registry.clear();
 		this.runs.progress.close();

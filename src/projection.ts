@@ -93,7 +93,7 @@ export class Projection<Meta> {
 	trouble(error: TurnkeeperError): void {
 		if (this.#told.has(error)) return;
 		this.#told.add(error);
-		this.#logger.error({ error, code: error.code }, error.message);
+		this.#logger.error({ error, code: error.code }, error.text);
 		this.tell({ type: "trouble", error });
 	}
 

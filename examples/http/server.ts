@@ -156,12 +156,12 @@ export function serverOf(runtime: ChatRuntime): Server {
 				error instanceof Refused
 					? error.status
 					: (error instanceof TurnkeeperError && statusOf[error.code]) || 500;
-			const message = error instanceof Error ? error.message : String(error);
 			if (response.headersSent) response.destroy();
+			else if (error instanceof TurnkeeperError)
+				answer(response, status, { error: error.text, code: error.code });
 			else
 				answer(response, status, {
-					error: message,
-					...(error instanceof TurnkeeperError ? { code: error.code } : {}),
+					error: error instanceof Error ? error.message : String(error),
 				});
 		}
 	});

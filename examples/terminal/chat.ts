@@ -144,8 +144,11 @@ class Chat {
 		if (text === "") return;
 		const task = text.startsWith("/") ? this.#command(text) : this.#send(text);
 		task.catch((error: unknown) => {
-			const code = error instanceof TurnkeeperError ? `${error.code}: ` : "";
-			this.#note(`${code}${plain((error as Error).message, 200)}`);
+			this.#note(
+				error instanceof TurnkeeperError
+					? `${error.code}: ${plain(error.text, 200)}`
+					: plain((error as Error).message, 200),
+			);
 		});
 	}
 

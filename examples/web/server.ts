@@ -177,7 +177,7 @@ export class ChatServer {
 		} catch (error) {
 			if (error instanceof BadRequest) say(response, 400, error.message);
 			else if (error instanceof TurnkeeperError)
-				say(response, 409, `${error.code}: ${error.message}`);
+				say(response, 409, `${error.code}: ${error.text}`);
 			else throw error;
 		}
 	}

@@ -1,6 +1,5 @@
 /** Owns what the process itself would say: Node's remarks on its own features, readers that leave, errors that nobody caught. */
-import { errorText } from "../errors.ts";
-import { complain } from "./output.ts";
+import { complainOf } from "./output.ts";
 
 /** Called once, before anything else of the command line is loaded. */
 export function guardProcess(): void {
@@ -15,7 +14,7 @@ export function guardProcess(): void {
 		throw error;
 	});
 	process.on("uncaughtException", (error) => {
-		complain(errorText(error));
+		complainOf(error);
 		process.exit(1);
 	});
 }

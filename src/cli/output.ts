@@ -1,5 +1,6 @@
 /** Owns what goes to standard output and standard error: colours for a terminal only, and text of others made harmless. */
 import { styleText } from "node:util";
+import { errorText, TurnkeeperError } from "../errors.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -16,6 +17,11 @@ export function printJson(value: unknown): void {
 /** One line to standard error, in the program's name. */
 export function complain(text: string): void {
 	process.stderr.write(`turnkeeper: ${printable(text)}\n`);
+}
+
+/** What ends the program, with the page that says more where there is one. */
+export function complainOf(error: unknown): void {
+	complain(error instanceof TurnkeeperError ? error.message : errorText(error));
 }
 
 /** Colours where a person looks on and has not asked to be spared (https://no-color.org). */

@@ -1,8 +1,7 @@
 /** Owns which commands there are, and what a failed one says: one line on standard error, exit code 2 for usage, 1 for the rest. */
 import manifest from "../../package.json" with { type: "json" };
-import { errorText } from "../errors.ts";
 import { type Command, UsageError } from "./command.ts";
-import { complain, print } from "./output.ts";
+import { complain, complainOf, print } from "./output.ts";
 import { table } from "./table.ts";
 
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
@@ -27,7 +26,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
 	} catch (error) {
 		const isUsage = error instanceof UsageError;
 		const advice = `see turnkeeper ${Object.hasOwn(commands, name) ? `${name} ` : ""}--help`;
-		complain(isUsage ? `${error.message}; ${advice}` : errorText(error));
+		if (isUsage) complain(`${error.message}; ${advice}`);
+		else complainOf(error);
 		return isUsage ? 2 : 1;
 	}
 }

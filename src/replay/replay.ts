@@ -153,7 +153,7 @@ class Replay {
 			await this.#take(line);
 		} catch (error) {
 			if (!isOfTheLine(error)) throw error;
-			left(error.message);
+			left(error.text);
 			return;
 		}
 		this.#lines += 1;

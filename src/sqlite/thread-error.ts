@@ -26,7 +26,8 @@ type Kind =
 /** An error as a message between threads can hold it: of error classes such a message keeps neither ours nor fields of their own. */
 export interface CarriedError {
 	readonly kind: Kind;
-	readonly message: string;
+	/** What its message is made of again. */
+	readonly text: string;
 	readonly stack: string | undefined;
 	/** Absent where there is none. */
 	readonly cause?: CarriedError;
@@ -36,15 +37,15 @@ export function carried(thrown: unknown): CarriedError {
 	const error = thrown instanceof Error ? thrown : new Error(errorText(thrown));
 	return {
 		kind: kindOf(error),
-		message: error.message,
+		text: error instanceof TurnkeeperError ? error.text : error.message,
 		stack: error.stack,
 		...("cause" in error ? { cause: carried(error.cause) } : {}),
 	};
 }
 
-export function restored({ kind, message, stack, cause }: CarriedError): Error {
+export function restored({ kind, text, stack, cause }: CarriedError): Error {
 	const options = cause && { cause: restored(cause) };
-	const error = made(kind, message, options);
+	const error = made(kind, text, options);
 	if (stack !== undefined) error.stack = stack;
 	return error;
 }
@@ -63,16 +64,16 @@ function kindOf(error: Error): Kind {
 	return { is: "other", name: error.name, facts: Object.fromEntries(facts) };
 }
 
-function made(kind: Kind, message: string, options?: ErrorOptions): Error {
+function made(kind: Kind, text: string, options?: ErrorOptions): Error {
 	switch (kind.is) {
 		case "unreadable":
 			return new UnreadableSession(kind.row, options?.cause);
 		case "conflict":
 			return new VersionConflict(kind.sessionKey, kind.expected, kind.found);
 		case "told":
-			return new TurnkeeperError(kind.code, message, options);
+			return new TurnkeeperError(kind.code, text, options);
 		case "other": {
-			const error = new Error(message, options);
+			const error = new Error(text, options);
 			// Not a field that everybody sees, no more than where it came from.
 			Object.defineProperty(error, "name", {
 				value: kind.name,

@@ -109,7 +109,7 @@ class Recorder implements HistoryRecorder {
 		const code = error instanceof TurnkeeperError ? error.code : "THROWN";
 		// Whether its commit holds is not known: it is neither told nor refused.
 		const isInDoubt =
-			code === "STORE_FAILED" && /is not known/.test((error as Error).message);
+			code === "STORE_FAILED" && /is not known/.test(errorText(error));
 		if (!isInDoubt) noted.error = code;
 	}
 

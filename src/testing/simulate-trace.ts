@@ -106,6 +106,6 @@ export function eventText(event: RuntimeEvent): string {
 
 export function problemText(error: unknown): string {
 	return error instanceof TurnkeeperError
-		? `${error.code} ${error.message}`
+		? `${error.code} ${error.text}`
 		: errorText(error);
 }

@@ -140,7 +140,10 @@ describe("turnkeeper import", () => {
 			db,
 		]);
 		expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-		expect(stderr).toMatch(/^turnkeeper: .*\n$/);
+		expect(stderr).toMatch(
+			/^turnkeeper: the store [^()]* is owned by process \d+ .* \(docs\/errors\/STORE_LOCKED\.md\)\n$/,
+		);
+		expect(stderr.split("docs/errors").length).toBe(2);
 		await owner.close();
 		expect(await rowsIn(db)).toMatchObject([{ sessionKey: "live" }]);
 	});

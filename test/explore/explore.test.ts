@@ -46,7 +46,7 @@ describe("exploration", () => {
 	test("refuses a bound that is no number of times", async () => {
 		await expect(explore({ bounds: { runs: -1 } })).rejects.toMatchObject({
 			code: "INVALID_ARGUMENT",
-			message: "bounds.runs is -1; it must be a whole number, 0 or more",
+			text: "bounds.runs is -1; it must be a whole number, 0 or more",
 		});
 	});
 });

@@ -253,7 +253,7 @@ describe("a live gateway", () => {
 		gateway.end();
 		await expect(frames).rejects.toMatchObject({
 			code: "GATEWAY_FAILED",
-			message: `the gateway at ${gateway.url} ended the connection (1012, service restart)`,
+			text: `the gateway at ${gateway.url} ended the connection (1012, service restart)`,
 		});
 	});
 

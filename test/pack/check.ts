@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { errorCodes } from "../support/error-codes.ts";
 import { type Adapter, adapters } from "./adapters.ts";
 import { overBudget } from "./sizes.ts";
 
@@ -125,6 +126,21 @@ import { storeConformance } from "turnkeeper/testing";
 await storeConformance("my store", () => {}).catch(({ code, message }) => console.log(code, message));
 `;
 
+/** What an error names is in the package that threw it. */
+const errorOfConsumer = `
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { createSessionRuntime } from "turnkeeper";
+const folder = dirname(createRequire(import.meta.url).resolve("turnkeeper/package.json"));
+try {
+	createSessionRuntime({});
+} catch (error) {
+	const [, page] = /\\(([^()]+)\\)$/.exec(error.message) ?? [];
+	console.log(error.code, page, page === error.page && existsSync(join(folder, page)));
+}
+`;
+
 const consumerConfig = {
 	compilerOptions: {
 		target: "es2024",
@@ -209,6 +225,25 @@ function check(): void {
 	const withPeer = new Set(adapters.map(({ entry }) => entry));
 	for (const name of entryPoints)
 		if (!withPeer.has(name)) loadBothWays(folder, name);
+
+	step("the pages of the error codes");
+	const docs = join(folder, "node_modules", manifest.name, "docs");
+	const unwritten = errorCodes.filter(
+		(code) => !existsSync(join(docs, "errors", `${code}.md`)),
+	);
+	if (unwritten.length > 0)
+		throw new CheckFailed(
+			`the tarball has no docs/errors/CODE.md for ${unwritten.join(", ")}`,
+		);
+	if (existsSync(join(docs, "api")))
+		throw new CheckFailed("the tarball has docs/api, which is not to ship");
+	const named = run(
+		process.execPath,
+		["--input-type=module", "--eval", errorOfConsumer],
+		folder,
+	);
+	if (named !== "INVALID_ARGUMENT docs/errors/INVALID_ARGUMENT.md true\n")
+		throw new CheckFailed(`an error names its page as: ${named}`);
 
 	step("type-check a consumer");
 	compile(folder, consumer);

@@ -12,6 +12,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { startModelServer } from "../../examples/model-server/model-server.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { turnkeeperHere } from "../cli/turnkeeper.ts";
+import { errorCodes } from "../support/error-codes.ts";
 import { runProgram } from "../support/program.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -103,14 +104,13 @@ describe("the README names", () => {
 		expect(readme).toContain(`\`${manifest.name}${path.slice(1)}\``);
 	});
 
-	test("every error code", () => {
-		const source = readFileSync(join(root, "src", "errors.ts"), "utf8");
-		const [, union = ""] = /export type ErrorCode =([^;]*);/.exec(source) ?? [];
-		const codes = [...union.matchAll(/"([A-Z_]+)"/g)].map(([, code]) => code);
-		expect(codes.length).toBeGreaterThan(0);
-		expect(codes.filter((code) => !readme.includes(`| \`${code}\` |`))).toEqual(
-			[],
-		);
+	test("every error code, with its page", () => {
+		expect(
+			errorCodes.filter(
+				(code) =>
+					!readme.includes(`| [\`${code}\`](docs/errors/${code}.md) | `),
+			),
+		).toEqual([]);
 	});
 
 	test("every command of the command line", async () => {

@@ -35,7 +35,7 @@ describe("a thread that dies", () => {
 			const store = await opened(dyingStore(path, death));
 			const lost = {
 				code: "STORE_FAILED",
-				message: `the store ${path} has lost its thread (${causes[death]}); close it and open it again`,
+				text: `the store ${path} has lost its thread (${causes[death]}); close it and open it again`,
 				cause: expect.any(Error),
 			};
 			const asked = [
@@ -55,7 +55,7 @@ describe("a thread that dies", () => {
 			await store[Symbol.asyncDispose]();
 			await store[Symbol.asyncDispose]();
 			await expect(store.version("k")).rejects.toMatchObject({
-				message: `the store ${path} is closed; open it again`,
+				text: `the store ${path} is closed; open it again`,
 			});
 			// Nothing of the transaction that it died in holds, or holds anybody up.
 			const next = await opened(sqliteStore(path));
@@ -71,7 +71,7 @@ describe("a thread that dies", () => {
 		const lost = await untilLost(store);
 		expect(lost).toMatchObject({
 			code: "STORE_FAILED",
-			message: `the store ${path} has lost its thread (${causes.throws}); close it and open it again`,
+			text: `the store ${path} has lost its thread (${causes.throws}); close it and open it again`,
 			cause: { name: "RangeError" },
 		});
 		await store[Symbol.asyncDispose]();
@@ -113,13 +113,13 @@ describe("an open that fails", () => {
 			storeAt(path, 0, broken).open({ name: "x" }),
 		).rejects.toMatchObject({
 			code: "STORE_FAILED",
-			message: `the store ${path} cannot be opened: no such luck`,
+			text: `the store ${path} cannot be opened: no such luck`,
 		});
 		await using store = await onThreadAt(path).open({ name: "y" });
 		await commit(store, writeOf("k", 0));
 		await expect(storeAt(path, 0, broken).read()).rejects.toMatchObject({
 			code: "STORE_FAILED",
-			message: `the store ${path} cannot be read: no such luck`,
+			text: `the store ${path} cannot be read: no such luck`,
 		});
 	});
 });

@@ -53,7 +53,7 @@ describe("an error", () => {
 		expect(conflict).toBeInstanceOf(VersionConflict);
 		expect(conflict).toMatchObject({
 			code: "STORE_FAILED",
-			message: 'session "k" is at version 0, the batch was made on 3',
+			text: 'session "k" is at version 0, the batch was made on 3',
 			sessionKey: "k",
 			expected: 3,
 			found: 0,
@@ -76,7 +76,7 @@ describe("an error", () => {
 		expect(failed).toBeInstanceOf(TurnkeeperError);
 		expect(failed).toMatchObject({
 			code: "STORE_FAILED",
-			message: `the store ${path} cannot be written: no room`,
+			message: `the store ${path} cannot be written: no room (docs/errors/STORE_FAILED.md)`,
 			cause: { message: "no room", code: "ERR_SQLITE_ERROR", errcode: 1811 },
 		});
 	});
@@ -88,7 +88,7 @@ describe("an error", () => {
 			commit(store, writeOf("k", 0, { facts: factsOf("k", { meta }) })),
 		).rejects.toMatchObject({
 			code: "INVALID_ARGUMENT",
-			message: expect.stringMatching(
+			text: expect.stringMatching(
 				/^commit was given what no thread can be handed \(.*could not be cloned\.\); it must be plain data$/s,
 			),
 		});
@@ -104,7 +104,8 @@ describe("an error", () => {
 		expect(back.stack).toBe(thrown.stack);
 		expect(back).toMatchObject({
 			code: "STORE_FAILED",
-			message: "outer",
+			message: "outer (docs/errors/STORE_FAILED.md)",
+			text: "outer",
 			cause: { code: "STORE_CORRUPT", cause: { message: "text" } },
 		});
 		expect(back.cause).toBeInstanceOf(TurnkeeperError);

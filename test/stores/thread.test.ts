@@ -55,7 +55,7 @@ test.each(["yes", 1, null])("thread: %j is refused at once", (thread) => {
 	expect(() => sqliteStore("x.db", { thread } as object)).toThrow(
 		expect.objectContaining({
 			code: "INVALID_ARGUMENT",
-			message: `thread is ${JSON.stringify(thread)}; it must be true or false`,
+			text: `thread is ${JSON.stringify(thread)}; it must be true or false`,
 		}),
 	);
 });
@@ -147,7 +147,7 @@ describe("while the disk is slow", () => {
 		const after = commit(store, writeOf("after", 0));
 		await expect(after).rejects.toMatchObject({
 			code: "STORE_FAILED",
-			message: `the store ${path} is closed; open it again`,
+			text: `the store ${path} is closed; open it again`,
 		});
 		await expect(onThreadAt(path).open({ name: "x" })).rejects.toMatchObject({
 			code: "STORE_LOCKED",
@@ -219,7 +219,7 @@ test("a reader on a thread reads beside an owner on another, and goes without it
 	await reader[Symbol.asyncDispose]();
 	await expect(reader.version("k")).rejects.toMatchObject({
 		code: "STORE_FAILED",
-		message: `the store ${path} is closed; open it again`,
+		text: `the store ${path} is closed; open it again`,
 	});
 });
 

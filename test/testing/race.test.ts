@@ -352,8 +352,7 @@ for (const [kind, makeStore] of storeKinds)
 						.reset({ during: "wait" }),
 				).rejects.toMatchObject({
 					code: "INVALID_ARGUMENT",
-					message:
-						'reset during wait: run "a" never comes to wait; it came to: append, deliver, append, end',
+					text: 'reset during wait: run "a" never comes to wait; it came to: append, deliver, append, end',
 				});
 			});
 		});
@@ -439,11 +438,11 @@ describe("a script that cannot be played says what would have been right:", () =
 			"clock is not a virtual one; a race needs `virtualClock()`, or none",
 		],
 	};
-	for (const [name, [play, message]] of Object.entries(wrong))
+	for (const [name, [play, text]] of Object.entries(wrong))
 		test(name, async () => {
 			await expect((async () => play())()).rejects.toMatchObject({
 				code: "INVALID_ARGUMENT",
-				message,
+				text,
 			});
 		});
 
