@@ -204,7 +204,7 @@ export interface SessionRuntime<
 	 * Resolves once the message is durable.
 	 *
 	 * @example const { settled } = await runtime.send("telegram:42", { text: "hello" }, { messageId: update.id });
-	 * @throws SESSION_BUSY, MAILBOX_FULL, STALE_EXPECTATION, INVALID_ARGUMENT, INVALID_INPUT, STORE_FAILED, RUNTIME_CLOSED
+	 * @throws SESSION_BUSY, MAILBOX_FULL, STALE_EXPECTATION, INVALID_ARGUMENT, INVALID_INPUT, STORE_FAILED, STORE_CORRUPT, STORE_LOCKED once the store was taken over, RUNTIME_CLOSED
 	 */
 	send(
 		sessionKey: string,
@@ -217,7 +217,7 @@ export interface SessionRuntime<
 	 * A live run id again: the same run; a settled one: a new attempt.
 	 *
 	 * @example await using run = await runtime.admit("telegram:42"); … await run.end({ usage });
-	 * @throws SESSION_BUSY while another is live or the session drains, STALE_EXPECTATION, INVALID_ARGUMENT, INVALID_INPUT, STORE_FAILED, RUNTIME_CLOSED
+	 * @throws SESSION_BUSY while another is live or the session drains, MAILBOX_FULL, and as `send`
 	 */
 	admit(
 		sessionKey: string,
@@ -227,7 +227,7 @@ export interface SessionRuntime<
 	 * Takes a lifecycle event of a host-run, from wherever it comes. Late or foreign is an answer, not an error.
 	 *
 	 * @example const { verdict, reason } = await runtime.report({ runId: "r9", phase: "error", error: "socket hang up" });
-	 * @throws STORE_FAILED, RUNTIME_CLOSED
+	 * @throws STORE_FAILED, STORE_CORRUPT, STORE_LOCKED, RUNTIME_CLOSED
 	 */
 	report(report: LifecycleReport): Promise<Verdict>;
 
