@@ -619,7 +619,7 @@ function refusalOf(
 				"SESSION_BUSY",
 				reply.current
 					? `${what} was not accepted: run ${shown(reply.current.runId)} is live on session ${key}`
-					: `${what} was not accepted: session ${key} still drains, or messages wait`,
+					: `${what} was not accepted: session ${key} still drains${kind === "message" ? ", or messages wait" : ""}`,
 			);
 		case "full":
 			return new TurnkeeperError(
