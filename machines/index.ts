@@ -1,4 +1,8 @@
-/** Entry point `turnkeeper/machines`: what is decided, with no engine. */
+/**
+ * Entry point `turnkeeper/machines`: what is decided, with no engine.
+ *
+ * @module turnkeeper/machines
+ */
 export { type Chart, type ChartArrow, sessionChart } from "./chart.ts";
 export type { SessionContext } from "./effects.ts";
 export type {

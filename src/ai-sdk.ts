@@ -1,5 +1,7 @@
 /**
  * Entry point `turnkeeper/ai-sdk`: an executor over Vercel's AI SDK. It needs the package `ai`, 6 or 7; nothing else of turnkeeper does.
+ *
+ * @module turnkeeper/ai-sdk
  */
 import { streamText } from "ai";
 import type { JsonValue } from "../machines/json.ts";

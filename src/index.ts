@@ -1,4 +1,8 @@
-/** Entry point `turnkeeper`: the runtime, its contract and its errors. */
+/**
+ * Entry point `turnkeeper`: the runtime, its contract and its errors.
+ *
+ * @module turnkeeper
+ */
 export type { OverlapMode } from "../machines/events.ts";
 export type {
 	ArchivedGeneration,

@@ -1,4 +1,8 @@
-/** Owns what `turnkeeper/inspect` exports: looking at a runtime from a browser, on this machine alone unless told otherwise. */
+/**
+ * Entry point `turnkeeper/inspect`: looking at a runtime from a browser, on this machine alone unless told otherwise.
+ *
+ * @module turnkeeper/inspect
+ */
 
 export {
 	type Console,

@@ -1,6 +1,8 @@
 /**
  * Entry point `turnkeeper/memory`. Owns a store that lasts as long as the object: for tests, and for hosts that choose to forget. Keeps
  * what it is given by reference, which is safe because nothing of it is ever changed. Never touches the disk.
+ *
+ * @module turnkeeper/memory
  */
 import type {
 	ArchivedGeneration,

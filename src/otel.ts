@@ -1,4 +1,8 @@
-/** Entry point `turnkeeper/otel`: what a runtime does as OpenTelemetry spans and metrics. Needs `@opentelemetry/api`, an optional peer. */
+/**
+ * Entry point `turnkeeper/otel`: what a runtime does as OpenTelemetry spans and metrics. Needs `@opentelemetry/api`, an optional peer.
+ *
+ * @module turnkeeper/otel
+ */
 export {
 	createTelemetry,
 	type Telemetry,

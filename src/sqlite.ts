@@ -1,6 +1,8 @@
 /**
  * Entry point `turnkeeper/sqlite`. Owns how a store in a SQLite file is opened and given back; what is in the file, who may write to it
  * and how is said in `sqlite/`. Built on `node:sqlite`; durable from the moment a commit returns.
+ *
+ * @module turnkeeper/sqlite
  */
 import { checkFlag, checkMs, invalid, shown } from "./arguments.ts";
 import { Database } from "./sqlite/database.ts";

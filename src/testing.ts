@@ -1,6 +1,8 @@
 /**
- * Owns what `turnkeeper/testing` exports: the proof of turnkeeper itself, for whoever wants to run it on a host, a store or an executor
+ * Entry point `turnkeeper/testing`: the proof of turnkeeper itself, for whoever wants to run it on a host, a store or an executor
  * of their own. What needs a test runner or another package loads it when it is called.
+ *
+ * @module turnkeeper/testing
  */
 
 export { type ChartTransition, sessionTransitions } from "./testing/chart.ts";

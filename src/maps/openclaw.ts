@@ -7,6 +7,8 @@
  * - `sessions.reset`, `sessions.abort` and `sessions.delete` with an ok answer are theirs at the command's place.
  * - A `lifecycle` start, end or error is a report; a terminal with `aborted: true` is an end with outcome aborted. Other phases are progress.
  * - A `row` with a session key is a row. Marks, chat frames, messages and all else have no part.
+ *
+ * @module turnkeeper/maps/openclaw
  */
 import { type Frame, fromFrame } from "../openclaw/frames.ts";
 import type { NumberedValue } from "../replay/json-lines.ts";

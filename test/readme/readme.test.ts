@@ -1,5 +1,4 @@
 import {
-	existsSync,
 	mkdtempSync,
 	readFileSync,
 	rmSync,
@@ -122,13 +121,5 @@ describe("the README names", () => {
 		expect(
 			names.filter((name) => !readme.includes(`\`turnkeeper ${name} `)),
 		).toEqual([]);
-	});
-
-	test("no file or folder of the repository that is not there", () => {
-		const inCode = [...readme.matchAll(/`((?:test|examples|src)\/[^`]*)`/g)];
-		const linked = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)];
-		const named = [...inCode, ...linked].map(([, path = ""]) => path);
-		expect(named.length).toBeGreaterThan(0);
-		expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
 	});
 });
