@@ -57,6 +57,7 @@ export type {
 } from "./runtime.ts";
 export type {
 	Batch,
+	CommandKind,
 	HiddenRun,
 	ListQuery,
 	LoadedSession,

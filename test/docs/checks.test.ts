@@ -31,7 +31,7 @@ describe("a program", () => {
 			"9: TS2322: Type 'string' is not assignable to type 'number'.",
 			"15: TS2322: Type 'number | undefined' is not assignable to type 'number'. Type 'undefined' is not assignable to type 'number'.",
 			"20: TS2322: Type 'number' is not assignable to type 'string'.",
-			"32: TS2551: Property 'toFixed' does not exist on type '\"1\"'.",
+			"32: TS2551: Property 'toFixed' does not exist on type '\"1\"'. Did you mean 'fixed'?",
 		]);
 	});
 });

@@ -136,15 +136,10 @@ async function wrongNpx(
 	if (name === manifest.name) return wrongTurnkeeper(args);
 	if (!existsSync(join(root, "node_modules", ".bin", name)))
 		return `npx ${name} is a command of no package that is installed here`;
-	return name === "vitest"
-		? wrongTestFiles(args.slice(1), files)
-		: null;
+	return name === "vitest" ? wrongTestFiles(args.slice(1), files) : null;
 }
 
-function wrongTestFiles(
-	args: readonly string[],
-	files: Files,
-): string | null {
+function wrongTestFiles(args: readonly string[], files: Files): string | null {
 	const missing = args.filter(
 		(word) => !word.startsWith("-") && !isThere(word, files),
 	);
@@ -179,9 +174,11 @@ function helpOf(command: readonly string[]): Promise<string> {
 	return help;
 }
 
-async function wrongTurnkeeper(args: readonly string[]): Promise<string | null> {
+async function wrongTurnkeeper(
+	args: readonly string[],
+): Promise<string | null> {
 	const [command = ""] = args;
-	if (isPlaceholder(command)) return null;
+	if (command === "" || isPlaceholder(command)) return null;
 	const isCommand = !command.startsWith("-");
 	if (isCommand && !(await helpOf([])).includes(`\n  ${command} `))
 		return `turnkeeper has no command "${command}"`;

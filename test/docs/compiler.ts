@@ -1,5 +1,5 @@
 /**
- * Owns whether the programs on the pages compile: all of them in one go, against the sources, as strictly as the project itself. Their
+ * Owns whether the programs on the pages compile: all of them in one go, against the sources, as `strict` as a reader has them. Their
  * folders are in memory alone, beside the real `node_modules`.
  */
 import { dirname, join } from "node:path";
@@ -84,7 +84,8 @@ function projectOptions(): ts.CompilerOptions {
 		{},
 		file,
 	);
-	return options;
+	// The types of Slack's adapter do not stand it.
+	return { ...options, exactOptionalPropertyTypes: false };
 }
 
 /** The files of the disk, and those of the pages. */

@@ -121,7 +121,10 @@ export class Place implements AsyncDisposable {
 		return {
 			isUp: all.length > lines && child.exitCode === null,
 			code: child.exitCode,
-			stdout: all.slice(0, lines).map((one) => `${one}\n`).join(""),
+			stdout: all
+				.slice(0, lines)
+				.map((one) => `${one}\n`)
+				.join(""),
 			stderr,
 		};
 	}

@@ -66,9 +66,7 @@ async function runProgram(
 
 function failed({ code, stdout, stderr }: Ended): string {
 	const ended =
-		code === null
-			? "it had to be ended"
-			: `it ended with exit code ${code}`;
+		code === null ? "it had to be ended" : `it ended with exit code ${code}`;
 	return `${ended}: ${[stdout, stderr].join("\n").trim()}`;
 }
 

@@ -30,8 +30,7 @@ export function programsOf({ name: page, fences }: Page): Programs {
 				wrong(`${notes.file} is TypeScript; its name must end in .ts or .mts`);
 		} else if (notes.part !== undefined) {
 			const whole = files.get(notes.part);
-			if (whole)
-				folders.push(new Map(files).set(notes.part, [...whole, code]));
+			if (whole) folders.push(new Map(files).set(notes.part, [...whole, code]));
 			else
 				wrong(
 					`it is part of ${notes.part}, but the page has ${filesSoFar(files)} until here`,
