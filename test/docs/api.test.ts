@@ -15,7 +15,6 @@ test("the API reference has every entry point by its name, and nothing in it is 
 		{
 			args: ["--out", join(folder, "api"), "--json", json],
 			cwd: root,
-			// Not told, because a warning is a failure: what it has written, and where.
 		},
 	);
 	expect(ended).toMatchObject({ code: 0, stderr: "" });
