@@ -1,13 +1,8 @@
 /** Owns the commands on a session: `reset`, `abort`, `delete`, `patch`, `resume`. Each answers done, stale or nothing; none is lost work. */
 import type { SessionEvent } from "../machines/events.ts";
-import type {
-	ArchivedGeneration,
-	SessionFacts,
-	SessionRow,
-} from "../machines/facts.ts";
+import type { SessionFacts, SessionRow } from "../machines/facts.ts";
 import { type JsonValue, mergePatch } from "../machines/json.ts";
-import { type RunRecord, runRecordOf } from "../machines/run.ts";
-import { type RunTicket, ticketId } from "../machines/ticket.ts";
+import type { RunTicket } from "../machines/ticket.ts";
 import {
 	checkChoice,
 	checkExpectation,
@@ -23,6 +18,7 @@ import {
 	shown,
 } from "./arguments.ts";
 import type { Config } from "./config.ts";
+import { type Drain, drained, drainOf, isDrained } from "./drain.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
 import { newestFirst, runsInArchive, unsettledRuns } from "./reader.ts";
@@ -35,24 +31,33 @@ import type {
 } from "./runtime.ts";
 import type { LiveSession, Operation } from "./session.ts";
 import type { CommandKind, StoredMessage } from "./store.ts";
-import { endedBy, rowAfter, type Turn } from "./turn.ts";
+import { rowAfter, type Turn } from "./turn.ts";
 
 type Stopped<Meta> = Answer<StopReport<Meta>, Meta>;
 type StopEvent = Extract<SessionEvent, { type: "reset" | "delete" | "abort" }>;
+
+/** Answers a stop once what it stopped has settled. */
+export type UntilDrained<Meta> = (
+	sessionKey: string,
+	drain: Drain<Meta>,
+) => Promise<Stopped<Meta>>;
 
 export class Commands<Input, Output, Meta> {
 	readonly #engine: Engine<Meta>;
 	readonly #config: Config<Input, Output, Meta>;
 	readonly #entrance: Entrance;
+	readonly #untilDrained: UntilDrained<Meta>;
 
 	constructor(
 		engine: Engine<Meta>,
 		config: Config<Input, Output, Meta>,
 		entrance: Entrance,
+		untilDrained: UntilDrained<Meta>,
 	) {
 		this.#engine = engine;
 		this.#config = config;
 		this.#entrance = entrance;
+		this.#untilDrained = untilDrained;
 	}
 
 	async reset(
@@ -251,74 +256,15 @@ export class Commands<Input, Output, Meta> {
 		});
 	}
 
-	/** The answer, once nothing that this stopped is live. */
+	/** The answer, once nothing that this stopped is live. A purge or a later turn may have come with the same commit, so the newest committed facts are asked first. */
 	async #drain(
 		turn: Turn,
-		rowBefore: SessionRow<Meta> | null,
+		lastRow: SessionRow<Meta> | null,
 	): Promise<Stopped<Meta>> {
-		const { key } = turn.session;
-		let lastRow = rowBefore;
-		// What this stopped, and a reservation that it gave up.
-		const stopped = new Set(
-			[...turn.stops.map(({ run }) => run), ...turn.runs].map((run) =>
-				ticketId(run),
-			),
-		);
-		// By ticket: a record may be completed after its run has settled.
-		const over = new Map<string, RunRecord>();
-		let ended = endedBy<Meta>(turn);
-		const collect = ({ runs, generations }: Turn) => {
-			for (const run of runs) {
-				if (run.outcome === null || !stopped.has(ticketId(run))) continue;
-				const record = runRecordOf(run);
-				over.set(ticketId(run), record);
-				ended &&= {
-					...ended,
-					runs: ended.runs.map((one) => newer(one, record)),
-				};
-			}
-			for (const completed of generations as ArchivedGeneration<Meta>[]) {
-				if (completed.generation === ended?.generation)
-					ended = { ...ended, ...completed };
-				if (completed.generation === lastRow?.generation)
-					lastRow = completed.row;
-			}
-		};
-		// A reset waits for all that is older than what it opened, an abort for what it stopped.
-		const older =
-			turn.after.generation === turn.before.generation && !turn.before.hidden
-				? 0
-				: turn.after.generation;
-		const isDone = (facts: SessionFacts) =>
-			!facts.closing.some(
-				({ generation, postponed }) => !postponed && generation < older,
-			) &&
-			!facts.draining.some(
-				({ run }) => run.generation < older || stopped.has(ticketId(run)),
-			) &&
-			(facts.run === null || !stopped.has(ticketId(facts.run)));
-		collect(turn);
-		// A purge or a later turn may have come with the same commit, so the newest committed facts are asked first.
-		const last = isDone(turn.after)
-			? turn
-			: await this.#engine.waiting.drained(key, isDone, collect);
-		const row = turn.after.hidden
-			? (ended?.row ?? lastRow)
-			: (rowAfter<Meta>(last) ?? rowAfter<Meta>(turn));
-		if (!row) return { result: "nothing", row: null };
-		const records = [...over.values()];
-		return {
-			result: "done",
-			row,
-			report: {
-				ended,
-				drained: records.filter(({ outcome }) => outcome !== "abandoned"),
-				abandoned: records.filter(({ outcome }) => outcome === "abandoned"),
-				removed: turn.messages
-					.filter(({ fate }) => fate === "removed")
-					.map(({ messageId }) => messageId),
-			},
-		};
+		const drain = drainOf(turn, lastRow);
+		return isDrained(drain, turn.after)
+			? drained(drain, rowAfter<Meta>(turn))
+			: this.#untilDrained(turn.session.key, drain);
 	}
 
 	/** Of a key that was deleted before: the row that its last generation ended with. */
@@ -379,10 +325,6 @@ export class Commands<Input, Output, Meta> {
 		};
 		return { messageId, stop };
 	}
-}
-
-function newer(one: RunRecord, record: RunRecord): RunRecord {
-	return ticketId(one) === ticketId(record) ? record : one;
 }
 
 /** The answer to what reports nothing. */

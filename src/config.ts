@@ -73,6 +73,8 @@ export interface Config<Input, Output, Meta> {
 	readonly clock: RuntimeClock;
 	readonly logger: Logger;
 	readonly runId: () => string;
+	/** Of what the host does not name itself: messages, refusals. */
+	readonly freshId: () => string;
 	readonly sessionId: (
 		sessionKey: string,
 		generation: number,
@@ -289,6 +291,7 @@ export function configOf<Input, Output, Meta>(
 		),
 		clock: runtimeClock(checkClock(options.clock ?? systemClock)),
 		logger,
+		freshId: risingId,
 		runId: () =>
 			hosts("ids.runId", ids?.runId && (() => ids.runId?.()), risingId),
 		sessionId: (sessionKey, generation, cause) =>

@@ -18,14 +18,11 @@ import {
 	shown,
 } from "./arguments.ts";
 import { goOnWith, recover } from "./boot.ts";
-import { Commands } from "./commands.ts";
+import { Calls } from "./calls.ts";
 import { type Config, configOf } from "./config.ts";
-import { Engine } from "./engine.ts";
-import { Entrance } from "./entrance.ts";
+import type { Engine } from "./engine.ts";
 import { Executor } from "./executor.ts";
-import { Importer } from "./import.ts";
-import { Intake } from "./intake.ts";
-import { Queue } from "./queue.ts";
+import type { Queue } from "./queue.ts";
 import {
 	readArchive,
 	readList,
@@ -33,8 +30,6 @@ import {
 	readRuns,
 	readTranscript,
 } from "./reader.ts";
-import { Receipts } from "./receipts.ts";
-import { Reports } from "./reports.ts";
 import { Retention } from "./retention.ts";
 import type {
 	AdmitOptions,
@@ -49,7 +44,6 @@ import type {
 } from "./runtime.ts";
 import { stopRuns } from "./shutdown.ts";
 import type { ListQuery, PageQuery, TranscriptQuery } from "./store.ts";
-import { rowAfter } from "./turn.ts";
 
 /**
  * A runtime for the sessions of this process. Synchronous, like XState's createActor: subscribe first, then `await start()`.
@@ -76,24 +70,19 @@ class Embedded<Input, Output, Meta>
 	implements EmbeddedRuntime<Input, Output, Meta>
 {
 	readonly #config: Config<Input, Output, Meta>;
+	readonly #calls: Calls<Input, Output, Meta>;
 	readonly #engine: Engine<Meta>;
-	readonly #intake: Intake<Input, Output, Meta>;
-	readonly #reports: Reports<Meta>;
-	readonly #commands: Commands<Input, Output, Meta>;
 	readonly queue: Queue<Input, Output, Meta>;
 	#retention: Retention | null = null;
-	readonly #importer: Importer<Input, Output, Meta>;
-	readonly #receipts = new Receipts<Output>();
-	readonly #entrance = new Entrance();
 	#starting: Promise<this> | null = null;
 	#closing: Promise<void> | null = null;
 
 	constructor(config: Config<Input, Output, Meta>) {
 		this.#config = config;
-		this.#engine = new Engine<Meta>({
-			...config,
+		this.#calls = new Calls(config, {
+			adopts: false,
 			interrupted: () => {
-				this.#receipts.interrupt();
+				this.#calls.receipts.interrupt();
 				// What is somebody else's by now is not ours to erase.
 				void this.#retention?.stop();
 			},
@@ -102,24 +91,14 @@ class Embedded<Input, Output, Meta>
 				? (live, start) => executor.execute(live, start)
 				: null,
 			concluded: (turn) =>
-				this.#receipts.conclude(
+				this.#calls.receipts.conclude(
 					turn,
 					(run) => this.#engine.registry.get(run)?.output,
 				),
 		});
-		this.#reports = new Reports(this.#engine);
-		const entrance = this.#entrance;
-		this.#intake = new Intake(
-			this.#engine,
-			config,
-			this.#reports,
-			entrance,
-			this.#receipts,
-		);
-		const executor = new Executor(this.#intake.doors, config);
-		this.queue = new Queue(this.#engine, config, entrance);
-		this.#importer = new Importer(this.#engine, config, entrance);
-		this.#commands = new Commands(this.#engine, config, entrance);
+		this.#engine = this.#calls.engine;
+		this.queue = this.#calls.queue;
+		const executor = new Executor(this.#calls.intake.doors, config);
 	}
 
 	async start(): Promise<this> {
@@ -145,7 +124,7 @@ class Embedded<Input, Output, Meta>
 		try {
 			engine.open(await this.#config.store.open({ name: "turnkeeper" }));
 			goOn();
-			const left = await recover(engine, goOn, this.#receipts);
+			const left = await recover(engine, goOn, this.#calls.receipts);
 			goOn();
 			engine.state = "open";
 			goOnWith(engine, left);
@@ -193,8 +172,8 @@ class Embedded<Input, Output, Meta>
 		engine.giveUp(engine.refusal("wait"));
 		engine.runs.progress.close();
 		await this.#retention?.stop();
-		this.#entrance.close(engine.refusal("send"));
-		this.#receipts.interrupt();
+		this.#calls.entrance.close(engine.refusal("send"));
+		this.#calls.receipts.interrupt();
 		engine.registry.clear();
 		if (wasOpen) engine.journal.abandon(engine.refusal("wait"));
 		engine.directory.clear();
@@ -206,11 +185,11 @@ class Embedded<Input, Output, Meta>
 	}
 
 	send(sessionKey: string, input: Input, options?: SendOptions<Meta>) {
-		return this.#intake.send(sessionKey, input, options);
+		return this.#calls.intake.send(sessionKey, input, options);
 	}
 
 	admit(sessionKey: string, options?: AdmitOptions<Meta>) {
-		return this.#intake.admit(sessionKey, options);
+		return this.#calls.intake.admit(sessionKey, options);
 	}
 
 	import(
@@ -218,23 +197,23 @@ class Embedded<Input, Output, Meta>
 			| Iterable<ImportedSession<Meta>>
 			| AsyncIterable<ImportedSession<Meta>>,
 	) {
-		return this.#importer.import(rows);
+		return this.#calls.importer.import(rows);
 	}
 
 	report(report: LifecycleReport) {
-		return this.#reports.take(report);
+		return this.#calls.reports.take(report);
 	}
 
 	reset(sessionKey: string, options?: ResetOptions<Meta>) {
-		return this.#commands.reset(sessionKey, options);
+		return this.#calls.commands.reset(sessionKey, options);
 	}
 
 	abort(sessionKey: string, options?: StopOptions) {
-		return this.#commands.abort(sessionKey, options);
+		return this.#calls.commands.abort(sessionKey, options);
 	}
 
 	delete(sessionKey: string, options?: StopOptions & { purge?: boolean }) {
-		return this.#commands.delete(sessionKey, options);
+		return this.#calls.commands.delete(sessionKey, options);
 	}
 
 	resume(
@@ -242,11 +221,11 @@ class Embedded<Input, Output, Meta>
 		name: string,
 		value: JsonValue,
 	) {
-		return this.#commands.resume(ticket, name, value);
+		return this.#calls.commands.resume(ticket, name, value);
 	}
 
 	patch(sessionKey: string, meta: JsonValue, options?: { expect?: object }) {
-		return this.#commands.patch(sessionKey, meta, options);
+		return this.#calls.commands.patch(sessionKey, meta, options);
 	}
 
 	async get(sessionKey: string): Promise<SessionRow<Meta> | null> {
@@ -311,7 +290,6 @@ class Embedded<Input, Output, Meta>
 			sessionKey,
 			() => this.#engine.committedRow(sessionKey),
 			holds as (row: SessionRow | null) => boolean,
-			rowAfter,
 			options,
 		)) as SessionRow<Meta> | null;
 	}

@@ -55,6 +55,7 @@ export interface EngineOptions<Meta>
 		| "passivateAfterMs"
 		| "maxResident"
 		| "runId"
+		| "freshId"
 		| "sessionId"
 	> {
 	/** Executes a managed run to its end. Never rejects. Null if the host runs its agent itself. */
@@ -65,6 +66,8 @@ export interface EngineOptions<Meta>
 	readonly concluded: (turn: Turn) => void;
 	/** Nothing that waits will be concluded any more. */
 	readonly interrupted: () => void;
+	/** Whether runs that are live in the store are driven elsewhere, and this engine only decides on them. */
+	readonly adopts: boolean;
 	/** A session has begun a new generation. */
 	readonly renewed: (sessionKey: string, generation: number) => void;
 }
@@ -377,6 +380,10 @@ export class Engine<Meta>
 		if (!committed) return;
 		for (const run of unsettledRuns(committed)) {
 			if (this.registry.get(run)) continue;
+			if (this.options.adopts) {
+				this.runs.adopt(run, committed);
+				continue;
+			}
 			// Its host may have it after all.
 			if (run.leaseMs !== null && run.stop === null) {
 				this.runs.enter(run).facts = committed;

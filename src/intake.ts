@@ -31,7 +31,6 @@ import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { AdmittedHandle, type Doors } from "./handles.ts";
-import { risingId } from "./ids.ts";
 import { lastRow, unsettledRuns } from "./reader.ts";
 import { type Receipts, settledBy } from "./receipts.ts";
 import { knownMessage, usedFor } from "./records.ts";
@@ -185,7 +184,7 @@ export class Intake<Input, Output, Meta> {
 	#accept(sessionKey: string, message: Arriving): Promise<SendReceipt<Output>> {
 		const engine = this.#engine;
 		const { named, input, mode, resets, expect, meta } = message;
-		const messageId = named ?? risingId();
+		const messageId = named ?? this.#config.freshId();
 		let known: StoredMessage | null = null;
 		let policy: Overlap | null = null;
 		let parent: ChildOf | null = null;

@@ -15,9 +15,8 @@ import {
 } from "../machines/report.ts";
 import { type RunFacts, ticketOf } from "../machines/run.ts";
 import { checkName, copied, shown } from "./arguments.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine, EngineOptions } from "./engine.ts";
 import { errorText } from "./errors.ts";
-import { risingId } from "./ids.ts";
 import { drains } from "./records.ts";
 import type { LiveSession, Operation } from "./session.ts";
 import type { StoredRefusal } from "./store.ts";
@@ -128,7 +127,7 @@ export class Reports<Meta> {
 		const engine = this.#engine;
 		const row = sessionKey ? await engine.committedRow(sessionKey) : null;
 		await engine.refuse({
-			refusalId: risingId(),
+			refusalId: engine.options.freshId(),
 			at: engine.now(),
 			verdict,
 			reason,
@@ -150,7 +149,7 @@ export class Reports<Meta> {
 				...parts,
 				amend: (turn) => {
 					parts.amend?.(turn);
-					const refusal = refusalOf(turn, report, engine.now());
+					const refusal = refusalOf(turn, report, engine.options);
 					if (refusal) turn.refusals = [refusal];
 				},
 				committed: (turn) => {
@@ -191,13 +190,13 @@ function verdictOf(turn: Turn): Verdict {
 function refusalOf(
 	turn: Turn,
 	report: LifecycleReport,
-	at: number,
+	{ freshId, clock }: Pick<EngineOptions<never>, "freshId" | "clock">,
 ): StoredRefusal | null {
 	const { reply, before } = turn;
 	if (reply?.result !== "verdict" || reply.verdict === "applied") return null;
 	return {
-		refusalId: risingId(),
-		at,
+		refusalId: freshId(),
+		at: clock.now(),
 		verdict: reply.verdict,
 		reason: reply.reason,
 		report,

@@ -11,7 +11,7 @@ import {
 } from "../machines/run.ts";
 import type { StopCause } from "../machines/ticket.ts";
 import { type Child, Children } from "./children.ts";
-import type { RuntimeClock } from "./clock.ts";
+import { dueAt, type RuntimeClock } from "./clock.ts";
 import type { RetryBounds } from "./config.ts";
 import {
 	armLease,
@@ -93,6 +93,17 @@ export class Runs implements DeadlineHost {
 		}
 		armWaits(live, this);
 		return live;
+	}
+
+	/** One that another process drives: its times go on here, also that of a stop that it was told of. */
+	adopt(run: RunFacts, facts: SessionFacts): void {
+		this.enter(run).facts = facts;
+		if (run.stop)
+			this.stop({
+				run,
+				stop: run.stop,
+				due: dueAt(this.clock, run.stop.deadline),
+			});
 	}
 
 	/** A stop reaches what is attached to the run before it is told itself. */

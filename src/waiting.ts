@@ -1,8 +1,10 @@
 /** Owns those who wait for committed state: for a drain to end, for a row, for rest. Tested after each commit; nothing of them is ever stored. */
-import type { SessionFacts, SessionRow } from "../machines/facts.ts";
+import type { SessionRow } from "../machines/facts.ts";
 import type { RuntimeClock } from "./clock.ts";
+import { collect, type Drain, drained, isDrained } from "./drain.ts";
 import { TurnkeeperError } from "./errors.ts";
-import type { Turn } from "./turn.ts";
+import type { Answer, StopReport } from "./runtime.ts";
+import { rowAfter, type Turn } from "./turn.ts";
 
 interface Waiter {
 	/** Sees each committed turn of its key; true: it is done. */
@@ -46,19 +48,20 @@ export class Waiting {
 			}
 	}
 
-	/** Resolves once `isDone` holds of a committed state; every turn until then is shown to `collect`. */
-	drained(
+	/** Resolves with the answer to a stop, once a committed state has nothing left of what it stopped. */
+	drained<Meta>(
 		key: string,
-		isDone: (facts: SessionFacts) => boolean,
-		collect: (turn: Turn) => void,
-	): Promise<Turn> {
+		begun: Drain<Meta>,
+	): Promise<Answer<StopReport<Meta>, Meta>> {
 		if (this.#over) return Promise.reject(this.#over);
-		const { promise, resolve, reject } = Promise.withResolvers<Turn>();
+		const { promise, resolve, reject } =
+			Promise.withResolvers<Answer<StopReport<Meta>, Meta>>();
+		let drain = begun;
 		this.#add(key, {
 			see: (turn) => {
-				collect(turn);
-				if (!isDone(turn.after)) return false;
-				resolve(turn);
+				drain = collect(drain, turn);
+				if (!isDrained(drain, turn.after)) return false;
+				resolve(drained(drain, rowAfter<Meta>(turn)));
 				return true;
 			},
 			fail: reject,
@@ -71,7 +74,6 @@ export class Waiting {
 		key: string,
 		read: () => Promise<SessionRow | null>,
 		holds: (row: SessionRow | null) => boolean,
-		rowAfter: (turn: Turn) => SessionRow | null,
 		options: WaitOptions,
 	): Promise<SessionRow | null> {
 		return this.#bounded(
