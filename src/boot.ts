@@ -132,10 +132,10 @@ function settleOne<Meta>(
 }
 
 /** What a dead run was given to work on; none if part of it is not kept any more. */
-async function messagesOf<Meta>(
+export async function messagesOf<Meta>(
 	engine: Engine<Meta>,
-	{ key }: LiveSession,
-	{ messageIds }: RunFacts,
+	{ key }: Pick<LiveSession, "key">,
+	{ messageIds }: Pick<RunFacts, "messageIds">,
 ): Promise<readonly QueuedMessage[]> {
 	const kept = await Promise.all(
 		messageIds.map((messageId) => engine.store.message(key, messageId)),

@@ -97,7 +97,7 @@ async function carryOut<Meta>(
 }
 
 /** The same for every attempt of the run. */
-function idempotencyKeyOf(
+export function idempotencyKeyOf(
 	{ sessionKey, generation, runId }: RunTicket,
 	name: string,
 ): string {
@@ -109,7 +109,7 @@ function idempotencyKeyOf(
 }
 
 /** How it ended is noted in the record of its run, wherever that is by now. Resolves when that is committed, or never will be. */
-function note<Meta>(
+export function note<Meta>(
 	engine: Engine<Meta>,
 	ticket: RunTicket,
 	name: string,

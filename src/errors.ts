@@ -20,7 +20,9 @@ export type ErrorCode =
 	| "RATE_LIMITED"
 	| "STREAM_DROPPED"
 	| "MODEL_FAILED"
-	| "GATEWAY_FAILED";
+	| "GATEWAY_FAILED"
+	| "ENGINE_FAILED"
+	| "ENGINE_MISMATCH";
 
 /**
  * Every error that turnkeeper throws. The message names the thing, its value, and what would have been right, and at its end the page of

@@ -125,7 +125,10 @@ export class Executor<Input, Output, Meta> {
 
 const none: readonly never[] = Object.freeze([]);
 
-function skippedBy(messages: readonly QueuedMessage[]): readonly string[] {
+/** Ids of messages that were passed over for these. */
+export function skippedBy(
+	messages: readonly QueuedMessage[],
+): readonly string[] {
 	return messages.every(({ skipped }) => skipped.length === 0)
 		? none
 		: messages.flatMap(({ skipped }) => skipped);

@@ -32,7 +32,7 @@ import type { Entrance } from "./entrance.ts";
 import { errorText, TurnkeeperError } from "./errors.ts";
 import { AdmittedHandle, type Doors } from "./handles.ts";
 import { lastRow, unsettledRuns } from "./reader.ts";
-import { type Receipts, settledBy } from "./receipts.ts";
+import { keptEnd, type Receipts } from "./receipts.ts";
 import { knownMessage, usedFor } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
@@ -538,24 +538,10 @@ export class Intake<Input, Output, Meta> {
 		const settled = this.#receipts.follow(key, messageId);
 		if (run) {
 			const kept = await this.#engine.store.runsNamed(run.runId, key);
-			const ended = kept.find(
-				(one) => one.attempt === run.attempt && one.outcome !== null,
-			);
-			// What its run never looked at has gone back into line, and ends another time.
-			const isBack = ended && !ended.messageIds.includes(messageId);
+			const end = keptEnd(messageId, run, kept);
 			// While the run is in the registry its end is on its way, with its output.
-			if (!isBack && !this.#engine.registry.get(run))
-				this.#receipts.settle(
-					key,
-					messageId,
-					ended
-						? settledBy(ended)
-						: {
-								ticket: run,
-								outcome: "removed",
-								error: "the record of its run has been erased since",
-							},
-				);
+			if (end && !this.#engine.registry.get(run))
+				this.#receipts.settle(key, messageId, end);
 		}
 		return { ...receipt, row: await this.#lastRow(turn), settled };
 	}

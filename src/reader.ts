@@ -71,6 +71,11 @@ export async function readList<Meta>(
 	store: StoreReader,
 	given?: ListQuery,
 ): Promise<Page<SessionRow<Meta>>> {
+	const page = await store.list(checkList(given));
+	return { ...page, items: page.items.map((facts) => rowOf<Meta>(facts)) };
+}
+
+export function checkList(given: ListQuery | undefined): ListQuery {
 	const query = checkPage(given);
 	const { status, prefix, updatedSince } = query;
 	if (status !== undefined)
@@ -78,8 +83,7 @@ export async function readList<Meta>(
 	if (prefix !== undefined && typeof prefix !== "string")
 		throw invalid(`prefix is ${shown(prefix)}; it must be a string`);
 	if (updatedSince !== undefined) checkMs(updatedSince, "updatedSince");
-	const page = await store.list(query);
-	return { ...page, items: page.items.map((facts) => rowOf<Meta>(facts)) };
+	return query;
 }
 
 export async function readArchive<Meta>(

@@ -1,5 +1,6 @@
 /** Owns how the messages of this process end, for those who hold a receipt. Nothing of it is stored; what has ended is forgotten. */
 import { type RunFacts, ticketOf } from "../machines/run.ts";
+import type { RunTicket } from "../machines/ticket.ts";
 import type { Settled } from "./runtime.ts";
 import type { Turn } from "./turn.ts";
 import { TurnoverMap } from "./turnover.ts";
@@ -72,4 +73,22 @@ export function settledBy(run: RunFacts): Settled<never> {
 		outcome: run.outcome as NonNullable<RunFacts["outcome"]>,
 		...(run.error === null ? {} : { error: run.error }),
 	};
+}
+
+/** What the kept runs say of the end of a message that one took; null: that run never looked at it, it ends another time. */
+export function keptEnd(
+	messageId: string,
+	taken: RunTicket,
+	kept: readonly RunFacts[],
+): Settled<never> | null {
+	const ended = kept.find(
+		(one) => one.attempt === taken.attempt && one.outcome !== null,
+	);
+	if (!ended)
+		return {
+			ticket: taken,
+			outcome: "removed",
+			error: "the record of its run has been erased since",
+		};
+	return ended.messageIds.includes(messageId) ? settledBy(ended) : null;
 }

@@ -1,0 +1,11 @@
+/**
+ * `turnkeeper/restate`: the same sessions on a Restate cluster. `sessionServices` are served by any number of processes, `connectSessions`
+ * is the runtime of a host.
+ *
+ * @module
+ */
+export { type ConnectOptions, connectSessions } from "./restate/client.ts";
+export {
+	type SessionServicesOptions,
+	sessionServices,
+} from "./restate/services.ts";

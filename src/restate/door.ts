@@ -1,0 +1,225 @@
+/** Owns the way from a process to the objects of its sessions: Restate's ingress, and what is told when it leads nowhere. */
+import {
+	connect,
+	type Ingress,
+	type Opts,
+	rpc,
+} from "@restatedev/restate-sdk-clients";
+import type { TranscriptEntry } from "../../machines/facts.ts";
+import type { JsonValue } from "../../machines/json.ts";
+import type { LifecycleReport, Verdict } from "../../machines/report.ts";
+import { type RunTicket, ticketId } from "../../machines/ticket.ts";
+import { errorText, TurnkeeperError } from "../errors.ts";
+import { freshSessionId } from "../ids.ts";
+import type { Page, TranscriptQuery } from "../store.ts";
+import {
+	type ActName,
+	type Answered,
+	type Awaited,
+	type CallName,
+	type ProgressApi,
+	type ProgressPage,
+	progressService,
+	protocolVersion,
+	type ReadName,
+	type RunView,
+	type SessionApi,
+	type StopName,
+	sessionsService,
+	toldBy,
+} from "./protocol.ts";
+
+export class Door {
+	readonly #ingress: Ingress;
+	readonly #url: string;
+	readonly #timeoutMs: number;
+
+	constructor(
+		url: string,
+		timeoutMs: number,
+		headers?: Record<string, string>,
+	) {
+		this.#url = url;
+		this.#timeoutMs = timeoutMs;
+		this.#ingress = connect({ url, ...(headers ? { headers } : {}) });
+	}
+
+	#session(sessionKey: string) {
+		return this.#ingress.objectClient<SessionApi>(
+			{ name: sessionsService },
+			sessionKey,
+		);
+	}
+
+	async call<Value>(
+		sessionKey: string,
+		name: CallName,
+		args: readonly unknown[],
+	): Promise<Value> {
+		const asked = { protocol: protocolVersion, name, args };
+		const answer = await this.#reach<Answered>(name, (opts) =>
+			this.#session(sessionKey).call(asked, opts),
+		);
+		return toldBy(answer) as Value;
+	}
+
+	async stop<Value>(
+		sessionKey: string,
+		name: StopName,
+		args: readonly unknown[],
+	): Promise<Value> {
+		const asked = { protocol: protocolVersion, name, args };
+		const answer = await this.#outlast<Answered>(name, (opts) =>
+			this.#session(sessionKey).stop(asked, opts),
+		);
+		return toldBy(answer) as Value;
+	}
+
+	async read<Value>(
+		sessionKey: string,
+		name: ReadName,
+		args: readonly unknown[] = [],
+	): Promise<Value> {
+		const asked = { protocol: protocolVersion, name, args };
+		const answer = await this.#reach<Answered>(name, (opts) =>
+			this.#session(sessionKey).read(asked, opts),
+		);
+		return toldBy(answer) as Value;
+	}
+
+	async act(
+		ticket: RunTicket,
+		name: ActName,
+		args: readonly unknown[],
+	): Promise<{ readonly value: unknown; readonly view: RunView }> {
+		const act = { protocol: protocolVersion, ticket, name, args };
+		const answer = await this.#reach<Answered>(name, (opts) =>
+			this.#session(ticket.sessionKey).act(act, opts),
+		);
+		return toldBy(answer) as never;
+	}
+
+	/** Resolves when it has come to pass, however long that takes. */
+	async wait<Value>(
+		sessionKey: string,
+		awaited: Awaited,
+		signal?: AbortSignal,
+	): Promise<Value> {
+		const answer = await this.#outlast(
+			"wait",
+			(opts) => this.#session(sessionKey).wait(awaited, opts),
+			signal,
+		);
+		return answer as Value;
+	}
+
+	transcript(
+		sessionKey: string,
+		query: TranscriptQuery,
+	): Promise<Page<TranscriptEntry>> {
+		return this.read(sessionKey, "transcript", [query]);
+	}
+
+	async progress(
+		ticket: RunTicket,
+		values: readonly JsonValue[],
+	): Promise<void> {
+		await this.#reach<void>("progress", (opts) =>
+			this.#progress(ticket).add(values, opts),
+		);
+	}
+
+	told(ticket: RunTicket, from: number): Promise<ProgressPage> {
+		return this.#reach("follow", (opts) =>
+			this.#progress(ticket).read(from, opts),
+		);
+	}
+
+	/** Resolves when there is something. */
+	tells(
+		ticket: RunTicket,
+		from: number,
+		signal: AbortSignal,
+	): Promise<ProgressPage> {
+		return this.#outlast(
+			"follow",
+			(opts) => this.#progress(ticket).follow(from, opts),
+			signal,
+		);
+	}
+
+	#progress(ticket: RunTicket) {
+		return this.#ingress.objectClient<ProgressApi>(
+			{ name: progressService },
+			ticketId(ticket),
+		);
+	}
+
+	report(report: LifecycleReport & { readonly sessionKey: string }) {
+		return this.call<Verdict>(report.sessionKey, "report", [report]);
+	}
+
+	async #reach<Value>(
+		name: string,
+		ask: (opts: Opts<never, Value>) => PromiseLike<Value>,
+	): Promise<Value> {
+		try {
+			return await ask(rpc.opts({ timeout: this.#timeoutMs }));
+		} catch (error) {
+			throw this.#failure(name, error);
+		}
+	}
+
+	/** A connection may break before what is waited for has come; asked again under the same key, Restate goes on with the same wait. */
+	async #outlast<Value>(
+		name: string,
+		ask: (opts: Opts<never, Value>) => PromiseLike<Value>,
+		signal?: AbortSignal,
+	): Promise<Value> {
+		const idempotencyKey = freshSessionId();
+		const given = signal ? { idempotencyKey, signal } : { idempotencyKey };
+		let broken = 0;
+		for (;;) {
+			const since = performance.now();
+			try {
+				return await ask(rpc.opts(given));
+			} catch (error) {
+				signal?.throwIfAborted();
+				if (performance.now() - since > this.#timeoutMs) broken = 0;
+				broken += 1;
+				if (broken > 3 || statusOf(error) !== null)
+					throw this.#failure(name, error);
+			}
+		}
+	}
+
+	#failure(name: string, error: unknown): TurnkeeperError {
+		const cause = { cause: error };
+		const status = statusOf(error);
+		if (status === 404)
+			return new TurnkeeperError(
+				"ENGINE_MISMATCH",
+				`${name}: Restate at ${this.#url} knows no ${sessionsService}; register the deployment of sessionServices() with its admin API`,
+				cause,
+			);
+		if (status !== null)
+			return new TurnkeeperError(
+				"ENGINE_FAILED",
+				`${name}: Restate at ${this.#url} answered ${status}: ${errorText(error)}`,
+				cause,
+			);
+		const isLate = (error as { name?: string } | null)?.name === "TimeoutError";
+		return new TurnkeeperError(
+			"ENGINE_FAILED",
+			isLate
+				? `${name}: Restate at ${this.#url} gave no answer within ${this.#timeoutMs} ms; the call may have taken effect, the same messageId again does nothing twice`
+				: `${name}: Restate at ${this.#url} cannot be reached (${errorText(error)}); it must be the URL of the ingress of a server that runs`,
+			cause,
+		);
+	}
+}
+
+function statusOf(error: unknown): number | null {
+	const status = (error as { status?: unknown } | null)?.status;
+	return typeof status === "number" ? status : null;
+}

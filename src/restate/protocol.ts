@@ -1,0 +1,208 @@
+/**
+ * Owns what goes between the parts that Restate lies between: the client of a host, the object of a session, the service that executes
+ * runs. JSON, and of one version: parts of another one are told so.
+ */
+import type {
+	Message,
+	QueuedMessage,
+	SessionRow,
+} from "../../machines/facts.ts";
+import type { JsonValue } from "../../machines/json.ts";
+import type { WaitAnswer } from "../../machines/run.ts";
+import type { RunTicket, StopCause } from "../../machines/ticket.ts";
+import { type ErrorCode, TurnkeeperError } from "../errors.ts";
+
+/** Raised whenever parts of before and after would not understand each other. */
+export const protocolVersion = 1;
+
+/** The virtual object: one for each session key. */
+export const sessionsService = "TurnkeeperSession";
+/** The virtual object of what a run has told while it runs: one for each run that tells anything, by its `ticketId`. */
+export const progressService = "TurnkeeperProgress";
+/** The service that executes runs. */
+export const runsService = "TurnkeeperRuns";
+
+/** A call that changes a session, by its name in `SessionRuntime`. */
+export const calls = [
+	"send",
+	"admit",
+	"report",
+	"patch",
+	"resume",
+	"import",
+	"queue.update",
+	"queue.remove",
+] as const;
+export type CallName = (typeof calls)[number];
+
+/** A call that ends runs, and is answered when they have ended. */
+export type StopName = "reset" | "abort" | "delete";
+
+/** A call that reads. */
+export type ReadName =
+	| "get"
+	| "archive"
+	| "runs"
+	| "transcript"
+	| "refusals"
+	| "queue.list";
+
+/** Something that a run asks for, by its name in `Run`. */
+export type ActName =
+	| "append"
+	| "transcript"
+	| "usage"
+	| "rotate"
+	| "waitFor"
+	| "deliver"
+	| "delivered"
+	| "pull"
+	| "release";
+
+export interface Asked<Name extends string> {
+	readonly protocol: number;
+	readonly name: Name;
+	/** What the method was given, without the session key. */
+	readonly args: readonly unknown[];
+}
+
+export interface Act extends Asked<ActName> {
+	readonly ticket: RunTicket;
+}
+
+/** What the driver of a run needs to know of it, as committed. */
+export interface RunView {
+	/** The version of the session that it is of: an older one is not believed. */
+	readonly version: number;
+	readonly sessionId: string;
+	/** Why it was told to stop. */
+	readonly stop: {
+		readonly cause: StopCause;
+		readonly reason: string | null;
+	} | null;
+	/** It has settled, or was given up. */
+	readonly isOver: boolean;
+	/** Names that it waits for. */
+	readonly waits: readonly string[];
+	readonly answers: readonly WaitAnswer[];
+	/** How many messages wait that arrived for it. */
+	readonly steering: number;
+	/** The row of its generation. */
+	readonly row: SessionRow;
+}
+
+/** A run to execute. */
+export interface RunStart {
+	readonly ticket: RunTicket;
+	readonly messages: readonly QueuedMessage[];
+	readonly skipped: readonly Message[];
+	readonly view: RunView;
+}
+
+/** How an executor came to its end. */
+export interface RunReturn {
+	readonly outcome: "completed" | "failed" | "aborted" | "interrupted";
+	readonly error?: string;
+	readonly output?: JsonValue;
+	/** What it took while it ran and did not look at. */
+	readonly unread: readonly QueuedMessage[];
+}
+
+/** What somebody waits for. */
+export type Awaited =
+	/** The end of a message. */
+	| { readonly of: "message"; readonly messageId: string }
+	/** A row of a later version. */
+	| { readonly of: "change"; readonly version: number }
+	/** That nothing runs, drains or waits. */
+	| { readonly of: "rest" }
+	/** Another view of a run than the one of that version. */
+	| { readonly of: "view"; readonly ticket: RunTicket; readonly seen: RunView };
+
+/** The handlers of the service that executes runs, as those who call them see it. */
+export interface RunsApi {
+	execute(ctx: unknown, start: RunStart): Promise<void>;
+}
+
+/** The handlers of a session's object, as those who call them see it. */
+export interface SessionApi {
+	call(ctx: unknown, asked: Asked<CallName>): Promise<Answered>;
+	act(ctx: unknown, act: Act): Promise<Answered>;
+	/** Answers with what a stop came to, once it has drained. */
+	stop(ctx: unknown, asked: Asked<StopName>): Promise<Answered>;
+	/** As `stop`, but answered at once: null if the awakeable is resolved with the answer. */
+	begin(
+		ctx: unknown,
+		asked: Asked<StopName> & { readonly awakeable: string },
+	): Promise<Answered | null>;
+	read(ctx: unknown, asked: Asked<ReadName>): Promise<Answered>;
+	wait(ctx: unknown, awaited: Awaited): Promise<unknown>;
+	watch(
+		ctx: unknown,
+		watched: { readonly awakeable: string; readonly for: Awaited },
+	): Promise<void>;
+	returned(ctx: unknown, returned: Returned): Promise<void>;
+	alarm(ctx: unknown, alarm: { readonly at: number }): Promise<void>;
+}
+
+/** What a run has told, from a number on. */
+export interface ProgressPage {
+	readonly items: readonly {
+		readonly seq: number;
+		readonly value: JsonValue;
+	}[];
+	/** The number after the newest. */
+	readonly next: number;
+}
+
+/** The handlers of the object of a run's progress, as those who call them see it. */
+export interface ProgressApi {
+	add(ctx: unknown, values: readonly JsonValue[]): Promise<void>;
+	read(ctx: unknown, from: number): Promise<ProgressPage>;
+	/** As `read`, once there is something. */
+	follow(ctx: unknown, from: number): Promise<ProgressPage>;
+	take(
+		ctx: unknown,
+		asked: { readonly from: number; readonly awakeable: string },
+	): Promise<ProgressPage | null>;
+	/** Nobody will ask any more. */
+	forget(ctx: unknown): Promise<void>;
+}
+
+/** A run's executor came to its end. */
+export interface Returned extends RunReturn {
+	readonly ticket: RunTicket;
+	/** What it was given to work on, and has taken since. */
+	readonly messages: readonly QueuedMessage[];
+}
+
+/** An answer, or the error that it was. */
+export type Answered<Value = unknown> =
+	| { readonly value: Value }
+	| { readonly error: { readonly code: ErrorCode; readonly text: string } };
+
+/** What a host's own code threw goes on as it is: Restate tries again. */
+export async function answerOf<Value>(
+	act: () => Promise<Value>,
+): Promise<Answered<Value>> {
+	try {
+		return { value: await act() };
+	} catch (error) {
+		if (!(error instanceof TurnkeeperError)) throw error;
+		return { error: { code: error.code, text: error.text } };
+	}
+}
+
+export function toldBy<Value>(answered: Answered<Value>): Value {
+	if ("error" in answered)
+		throw new TurnkeeperError(answered.error.code, answered.error.text);
+	return answered.value;
+}
+
+export function mustUnderstand(protocol: number): void {
+	if (protocol !== protocolVersion)
+		throw new TurnkeeperError(
+			"ENGINE_MISMATCH",
+			`the call is of protocol ${protocol}, these services are of protocol ${protocolVersion}; deploy the services and the hosts from one version of turnkeeper`,
+		);
+}

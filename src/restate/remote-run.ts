@@ -1,0 +1,458 @@
+/**
+ * Owns what a run's driver holds in its hands where the run's session is an object of Restate: each thing that it does is asked there, and
+ * what is committed of the run comes here as a view. What lives with the run in this process ends with it.
+ */
+import type {
+	Message,
+	QueuedMessage,
+	SessionRow,
+	TranscriptEntry,
+} from "../../machines/facts.ts";
+import { type JsonValue, notJson } from "../../machines/json.ts";
+import { messageOf } from "../../machines/line.ts";
+import type { Verdict } from "../../machines/report.ts";
+import type { RunTicket } from "../../machines/ticket.ts";
+import {
+	checkCount,
+	checkJson,
+	checkMs,
+	checkName,
+	checkOptionalName,
+	checkOptions,
+	copied,
+	invalid,
+	shown,
+} from "../arguments.ts";
+import { staleRun } from "../asking.ts";
+import { idempotencyKeyOf } from "../deliveries.ts";
+import { errorText, RunAborted, TurnkeeperError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import type {
+	AdmittedRun,
+	ManagedRun,
+	Run,
+	SendReceipt,
+	Steering,
+} from "../runtime.ts";
+import type { Door } from "./door.ts";
+import type { ActName, RunView } from "./protocol.ts";
+
+/** What committed views of one run come to in this process. */
+export class RunLife {
+	readonly #controller = new AbortController();
+	readonly #changed = new Set<() => void>();
+	view: RunView;
+	ticket: RunTicket;
+	/** What its end waits for. */
+	readonly pending = new Set<Promise<unknown>>();
+	/** Names of deliveries that it has begun in this process. */
+	readonly begun = new Set<string>();
+	readonly scope = new AsyncDisposableStack();
+	isReturned = false;
+	/** There is progress of it to forget. */
+	hasTold = false;
+
+	constructor(ticket: RunTicket, view: RunView) {
+		this.ticket = ticket;
+		this.view = view;
+		this.see(view);
+	}
+
+	get signal(): AbortSignal {
+		return this.#controller.signal;
+	}
+
+	/** Views may come out of order: an older one tells nothing. */
+	see(view: RunView): void {
+		if (view.version < this.view.version) return;
+		this.view = view;
+		const { sessionId, stop } = view;
+		if (sessionId !== this.ticket.sessionId)
+			this.ticket = { ...this.ticket, sessionId };
+		if (stop) this.abort(new RunAborted(stop.cause, stop.reason));
+		this.#wake();
+	}
+
+	abort(reason: Error): void {
+		this.#controller.abort(reason);
+		this.#wake();
+	}
+
+	/** Its executor came to its end: it takes no further message. */
+	return(): void {
+		this.isReturned = true;
+		this.#wake();
+	}
+
+	#wake(): void {
+		for (const one of [...this.#changed]) one();
+	}
+
+	/** Resolves with what `look` finds, looked for again whenever something of the run has changed. */
+	async until<Found>(look: () => Found | null): Promise<Found> {
+		for (;;) {
+			const changed = Promise.withResolvers<void>();
+			this.#changed.add(changed.resolve);
+			try {
+				const found = look();
+				if (found !== null) return found;
+				await changed.promise;
+			} finally {
+				this.#changed.delete(changed.resolve);
+			}
+		}
+	}
+}
+
+class RemoteHandle<Meta> implements Run<Meta> {
+	protected readonly door: Door;
+	protected readonly life: RunLife;
+	readonly #logger: Logger;
+	/** What was told and is not kept yet. */
+	readonly #telling: JsonValue[] = [];
+
+	constructor(door: Door, life: RunLife, logger: Logger) {
+		this.door = door;
+		this.life = life;
+		this.#logger = logger;
+	}
+
+	get ticket(): RunTicket {
+		return this.life.ticket;
+	}
+
+	get signal(): AbortSignal {
+		return this.life.signal;
+	}
+
+	get row(): SessionRow<Meta> {
+		return this.life.view.row as SessionRow<Meta>;
+	}
+
+	get scope(): AsyncDisposableStack {
+		return this.life.scope;
+	}
+
+	progress(value: JsonValue): void {
+		const found = notJson(value, "value");
+		if (found === null) this.#told(copied(value));
+		else
+			this.#logger.warn(
+				{ ticket: this.ticket },
+				`progress was dropped: ${found} is not JSON`,
+			);
+	}
+
+	usage(tokens: { inputTokens?: number; outputTokens?: number }): void {
+		const inputTokens = count(tokens?.inputTokens);
+		const outputTokens = count(tokens?.outputTokens);
+		if (inputTokens === 0 && outputTokens === 0) return;
+		this.#later(() => this.act("usage", { inputTokens, outputTokens }));
+	}
+
+	rotate(options: { sessionId?: string } = {}): Promise<RunTicket> {
+		return handed(async () => {
+			const given = checkOptionalName(options.sessionId, "sessionId");
+			await this.act("rotate", given ?? null);
+			return this.ticket;
+		});
+	}
+
+	deliver<T>(
+		name: string,
+		effect: (context: {
+			signal: AbortSignal;
+			idempotencyKey: string;
+		}) => Promise<T> | T,
+	): Promise<T> {
+		return handed(async () => {
+			checkName(name, "name");
+			if (typeof effect !== "function")
+				throw invalid(`effect is ${shown(effect)}; it must be a function`);
+			this.#mustAct();
+			const work = this.#deliver(name, effect);
+			this.life.pending.add(work);
+			try {
+				return (await work) as T;
+			} finally {
+				this.life.pending.delete(work);
+			}
+		});
+	}
+
+	async #deliver(
+		name: string,
+		effect: (context: {
+			signal: AbortSignal;
+			idempotencyKey: string;
+		}) => unknown,
+	): Promise<unknown> {
+		const { begun, ticket, signal } = this.life;
+		const unbegun = !begun.has(name);
+		begun.add(name);
+		const reply = await this.act("deliver", name, unbegun);
+		if (reply.result === "known") return reply.value;
+		if (reply.result === "used")
+			throw invalid(
+				`name is ${shown(name)}, which run ${shown(ticket.runId)} has used for a delivery before; each needs a name of its own`,
+			);
+		if (signal.aborted) throw staleRun(ticket);
+		const idempotencyKey = idempotencyKeyOf(ticket, name);
+		let output: unknown;
+		let result: JsonValue;
+		try {
+			output = await effect({ signal, idempotencyKey });
+			result =
+				output === undefined
+					? null
+					: checkJson(output, `what the delivery ${shown(name)} returned`);
+		} catch (error) {
+			await this.act("delivered", name, "failed", null);
+			throw error;
+		}
+		await this.act("delivered", name, "done", result);
+		return output;
+	}
+
+	append(given: JsonValue): Promise<void> {
+		return handed(async () => {
+			await this.act("append", checkJson(given, "entry"));
+		});
+	}
+
+	transcript(
+		query: { limit?: number } = {},
+	): Promise<readonly TranscriptEntry[]> {
+		return handed(async () => {
+			const { limit = 100 } = checkOptions(query, "query");
+			checkCount(limit, "limit");
+			const { sessionKey, generation, sessionId } = this.ticket;
+			const { items } = await this.door.transcript(sessionKey, {
+				generation,
+				sessionId,
+				limit,
+			});
+			return [...items].reverse();
+		});
+	}
+
+	waitFor<T extends JsonValue>(
+		name: string,
+		options: { timeoutMs?: number } = {},
+	): Promise<T> {
+		return handed(async () => {
+			checkName(name, "name");
+			const { timeoutMs } = checkOptions(options);
+			if (timeoutMs !== undefined) checkMs(timeoutMs, "timeoutMs");
+			this.#mustAct();
+			const reply = await this.act("waitFor", name, timeoutMs ?? null);
+			if (reply.result === "known") return reply.value as T;
+			const { life } = this;
+			return life.until<T>(() => {
+				const { answers, isOver, waits } = life.view;
+				const given = answers.find((one) => one.name === name);
+				if (given) return given.value as T;
+				if (life.signal.aborted) throw life.signal.reason;
+				if (isOver) throw staleRun(life.ticket);
+				if (waits.includes(name)) return null;
+				throw new TurnkeeperError(
+					"WAIT_TIMEOUT",
+					`run ${shown(life.ticket.runId)} of session ${shown(life.ticket.sessionKey)} got no answer to ${shown(name)} in time; resume answers it`,
+				);
+			});
+		});
+	}
+
+	spawn(): Promise<SendReceipt> {
+		return handed(async () => {
+			throw invalid(
+				"spawn does not exist on Restate yet; use send, from the host",
+			);
+		});
+	}
+
+	/** Asks the session; the answer brings a view. */
+	protected async act(
+		name: ActName,
+		...args: readonly unknown[]
+	): Promise<{ readonly result?: string; readonly value?: JsonValue }> {
+		const { view, value } = await this.door.act(this.ticket, name, args);
+		this.life.see(view);
+		const reply = (value ?? {}) as { result?: string; value?: JsonValue };
+		if (reply.result === "nothing" || reply.result === "stale")
+			throw staleRun(this.ticket);
+		return reply;
+	}
+
+	/** What comes while some is on its way goes with the next. */
+	#told(value: JsonValue): void {
+		this.#telling.push(value);
+		if (this.#telling.length > 1) return;
+		this.life.hasTold = true;
+		this.#later(async () => {
+			while (this.#telling.length > 0) {
+				const values = [...this.#telling];
+				await this.door.progress(this.ticket, values);
+				this.#telling.splice(0, values.length);
+			}
+		});
+	}
+
+	/** Nobody waits for it but the end of the run. */
+	#later(act: () => Promise<unknown>): void {
+		const work = act().catch((error) =>
+			this.#logger.error(
+				{ error, ticket: this.ticket },
+				`something that run ${this.ticket.runId} told could not be kept: ${errorText(error)}`,
+			),
+		);
+		this.life.pending.add(work);
+		void work.then(() => this.life.pending.delete(work));
+	}
+
+	/** A run that was told to stop begins nothing more. */
+	#mustAct(): void {
+		if (this.life.signal.aborted || this.life.view.isOver)
+			throw staleRun(this.life.ticket);
+	}
+}
+
+export class RemoteManagedRun<Input, Meta>
+	extends RemoteHandle<Meta>
+	implements ManagedRun<Input, Meta>
+{
+	readonly messages: readonly Message<Input>[];
+	readonly skipped: readonly Message<Input>[];
+	/** What it took and has not looked at. */
+	unread: readonly QueuedMessage[] = [];
+	/** What it took and has looked at. */
+	taken: readonly QueuedMessage[] = [];
+	readonly #open: (message: Message) => Promise<Message<Input>>;
+	#last: Promise<unknown> = Promise.resolve();
+
+	constructor(
+		door: Door,
+		life: RunLife,
+		logger: Logger,
+		given: {
+			readonly messages: readonly Message<Input>[];
+			readonly skipped: readonly Message<Input>[];
+			readonly open: (message: Message) => Promise<Message<Input>>;
+		},
+	) {
+		super(door, life, logger);
+		this.messages = given.messages;
+		this.skipped = given.skipped;
+		this.#open = given.open;
+	}
+
+	get steering(): Steering<Input> {
+		const next = async (): Promise<
+			IteratorResult<Message<Input>, undefined>
+		> => {
+			const { life } = this;
+			for (;;) {
+				const isOver = await life.until(() =>
+					this.#takesNone ? "over" : life.view.steering > 0 ? "some" : null,
+				);
+				if (isOver === "over") return { done: true, value: undefined };
+				const value = await this.#pull();
+				if (value) return { done: false, value };
+			}
+		};
+		return {
+			take: () => handed(() => this.#pull()),
+			[Symbol.asyncIterator]: () => ({
+				next: () => {
+					const one = this.#last.then(next);
+					this.#last = one.catch(() => {});
+					return one;
+				},
+				return: async () => ({ done: true, value: undefined }),
+			}),
+		};
+	}
+
+	get #takesNone(): boolean {
+		const { isReturned, signal, view } = this.life;
+		return isReturned || signal.aborted || view.isOver;
+	}
+
+	/** The next message that waits already; null if none does, or if the run was told to stop. */
+	async #pull(): Promise<Message<Input> | null> {
+		if (this.#takesNone) return null;
+		const reply = await this.act("pull").catch((error) => {
+			if (error instanceof TurnkeeperError && error.code === "STALE_RUN")
+				return null;
+			throw error;
+		});
+		if (reply?.result !== "pulled") return null;
+		const { message } = reply as unknown as { message: QueuedMessage };
+		this.unread = [...this.unread, message];
+		if (this.#takesNone) return null;
+		try {
+			const opened = await this.#open(messageOf(message));
+			return this.#takesNone ? null : opened;
+		} finally {
+			if (!this.#takesNone) {
+				this.unread = this.unread.filter((one) => one !== message);
+				this.taken = [...this.taken, message];
+			}
+		}
+	}
+}
+
+export class RemoteAdmittedRun<Meta>
+	extends RemoteHandle<Meta>
+	implements AdmittedRun<Meta>
+{
+	start(options: { startedAt?: number } = {}): Promise<Verdict> {
+		return this.door.report({ ...this.ticket, phase: "start", ...options });
+	}
+
+	end(options: Parameters<AdmittedRun["end"]>[0] = {}): Promise<Verdict> {
+		return this.#last({ ...this.ticket, phase: "end", ...options });
+	}
+
+	fail(
+		error: unknown,
+		options: Parameters<AdmittedRun["fail"]>[1] = {},
+	): Promise<Verdict> {
+		return this.#last({
+			...this.ticket,
+			phase: "error",
+			error: errorText(error),
+			...options,
+		});
+	}
+
+	/** Its scope is disposed when it has settled, however. */
+	async #last(report: Parameters<Door["report"]>[0]): Promise<Verdict> {
+		await Promise.allSettled(this.life.pending);
+		const verdict = await this.door.report(report);
+		await this.life.scope.disposeAsync();
+		return verdict;
+	}
+
+	/** Without an end it settles 'interrupted'. */
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.act("release").catch((error) => {
+			if (!(error instanceof TurnkeeperError && error.code === "STALE_RUN"))
+				throw error;
+		});
+		await this.life.scope.disposeAsync();
+	}
+}
+
+/** What a run is given to wait for: one that goes its own way must not cost the process its life. */
+function handed<T>(act: () => Promise<T>): Promise<T> {
+	const promise = act();
+	promise.catch(() => {});
+	return promise;
+}
+
+function count(tokens: unknown): number {
+	return typeof tokens === "number" && tokens > 0 && Number.isFinite(tokens)
+		? tokens
+		: 0;
+}

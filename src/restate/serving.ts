@@ -1,0 +1,330 @@
+/**
+ * Owns one call of a session's object, from what Restate has kept to what it is asked to do: the embedded engine with the object's state for
+ * its store and this moment for its clock. Its machines decide; what they ask for that outlives the call (runs, stops, deadlines, answers
+ * to those who wait) is Restate's to carry out. Everything in the order of the calls, so that Restate can play it again.
+ */
+import {
+	type ObjectContext,
+	rpc,
+	type TypedState,
+} from "@restatedev/restate-sdk";
+import {
+	isBusy,
+	type SessionFacts,
+	shownRow,
+	unusedFacts,
+} from "../../machines/facts.ts";
+import type { JsonValue } from "../../machines/json.ts";
+import { messageOf } from "../../machines/line.ts";
+import { ownsRun, ticketOf } from "../../machines/run.ts";
+import { type RunTicket, ticketId } from "../../machines/ticket.ts";
+import { Calls } from "../calls.ts";
+import type { Config } from "../config.ts";
+import { collect, type Drain, drained, isDrained } from "../drain.ts";
+import type { Engine } from "../engine.ts";
+import { skippedBy } from "../executor.ts";
+import { unsettledRuns } from "../reader.ts";
+import { keptEnd } from "../receipts.ts";
+import type { Settled } from "../runtime.ts";
+import type { Turn } from "../turn.ts";
+import { CallClock } from "./clock.ts";
+import {
+	type Awaited,
+	type RunStart,
+	type RunsApi,
+	runsService,
+	type SessionApi,
+	sessionsService,
+} from "./protocol.ts";
+import { type ObjectState, StateStore } from "./state.ts";
+import { isNews, viewOf } from "./view.ts";
+
+/** A run that Restate executes. */
+interface Executing {
+	readonly ticket: RunTicket;
+	/** The invocation that executes it. */
+	readonly invocation: string;
+	/** How often it was told something. */
+	readonly told: number;
+}
+
+/** Somebody who is answered by an awakeable of this id. */
+interface Waiter {
+	readonly id: string;
+	readonly for:
+		| Awaited
+		| { readonly of: "drain"; readonly drain: Drain<never> };
+}
+
+/** What is true of a session, and what its object has to see to. */
+export interface KeptSession {
+	readonly facts: SessionFacts | null;
+	readonly executing: readonly Executing[];
+	readonly waiters: readonly Waiter[];
+	/** When the object is to be called again, epoch ms. */
+	readonly alarm: number | null;
+	/** Names of the outputs that are kept, the oldest first. */
+	readonly outputs: readonly string[];
+}
+
+export const keptName = "session";
+
+/** The name of the signal by which a run is told something for the nth time. */
+export function signalName(told: number): string {
+	return `told ${told}`;
+}
+
+const unused: KeptSession = {
+	facts: null,
+	executing: [],
+	waiters: [],
+	alarm: null,
+	outputs: [],
+};
+
+/** A call that changes the session cannot be answered before what it stopped has settled. */
+export const draining = Symbol("draining");
+
+export class Serving<Input, Output, Meta> {
+	readonly calls: Calls<Input, Output, Meta>;
+	readonly store: StateStore;
+	readonly #ctx: ObjectContext<TypedState>;
+	readonly #clock: CallClock;
+	readonly #before: SessionFacts;
+	#kept: KeptSession;
+	readonly #written: string;
+	readonly #starts: NonNullable<Turn["start"]>[] = [];
+	readonly #turns: Turn[] = [];
+	readonly #draining = Promise.withResolvers<typeof draining>();
+
+	private constructor(
+		ctx: ObjectContext<TypedState>,
+		config: Config<Input, Output, Meta>,
+		at: number,
+		kept: KeptSession,
+		awakeable: string | null,
+	) {
+		this.#ctx = ctx;
+		this.#kept = kept;
+		this.#written = JSON.stringify(kept);
+		this.#before = kept.facts ?? unusedFacts(ctx.key);
+		this.#clock = new CallClock(at);
+		this.store = new StateStore(ctx.key, ctx as ObjectState, kept.facts);
+		let count = 0;
+		/** Ids that rise with time, and are the same when Restate plays the call again. */
+		const freshId = () => {
+			count += 1;
+			const prefix = at.toString(36).padStart(9, "0");
+			return `${prefix}-${count.toString(36).padStart(4, "0")}-${ctx.rand.uuidv4().slice(-12)}`;
+		};
+		this.calls = new Calls(
+			{
+				...config,
+				clock: this.#clock,
+				freshId,
+				runId: freshId,
+				sessionId: () => ctx.rand.uuidv4(),
+			},
+			{
+				adopts: true,
+				execute: config.execute ? (_, start) => this.#starts.push(start) : null,
+				concluded: (turn) => this.#turns.push(turn),
+				interrupted() {},
+				renewed() {},
+				untilDrained: (_, drain) => {
+					if (awakeable !== null)
+						this.await(awakeable, {
+							of: "drain",
+							drain: drain as Drain<never>,
+						});
+					this.#draining.resolve(draining);
+					return new Promise(() => {});
+				},
+			},
+		);
+		this.engine.open(this.store);
+		this.engine.state = "open";
+	}
+
+	get engine(): Engine<Meta> {
+		return this.calls.engine;
+	}
+
+	get key(): string {
+		return this.#ctx.key;
+	}
+
+	/** As committed by now. */
+	readonly facts = (): SessionFacts =>
+		this.store.facts ?? unusedFacts(this.key);
+
+	/** Serves a call, and has Restate carry out what came of it. What it stopped resolves the awakeable once that has settled. */
+	static async serve<Input, Output, Meta, Value>(
+		ctx: ObjectContext<TypedState>,
+		config: Config<Input, Output, Meta>,
+		act: (serving: Serving<Input, Output, Meta>) => Promise<Value>,
+		awakeable: string | null = null,
+	): Promise<Value | typeof draining> {
+		const at = await ctx.date.now();
+		const kept = (await ctx.get<KeptSession>(keptName)) ?? unused;
+		const serving = new Serving(ctx, config, at, kept, awakeable);
+		return serving.#serve(act);
+	}
+
+	async #serve<Value>(
+		act: (serving: this) => Promise<Value>,
+	): Promise<Value | typeof draining> {
+		await this.engine.touch(this.key);
+		await this.#rest();
+		const acted = act(this);
+		// What it throws is told when what came of it has been seen to.
+		acted.catch(() => {});
+		const first = await Promise.race([acted, this.#draining.promise]).catch(
+			() => null,
+		);
+		await this.#rest();
+		await this.#start();
+		this.#tell();
+		await this.#answer();
+		this.#setAlarm();
+		this.#write();
+		this.engine.registry.clear();
+		return first === draining ? draining : acted;
+	}
+
+	/** Until nothing is under way and nothing is due. */
+	async #rest(): Promise<void> {
+		do await this.engine.barrier();
+		while (this.#clock.runDue());
+	}
+
+	#keep(change: Partial<KeptSession>): void {
+		this.#kept = { ...this.#kept, ...change };
+	}
+
+	/** What a run returned. */
+	returned(ticket: RunTicket, value: JsonValue): void {
+		this.#keep({
+			outputs: this.store.keepOutput(ticket, value, this.#kept.outputs),
+		});
+	}
+
+	/** An awakeable is to be resolved when something has come to pass. */
+	await(id: string, awaited: Waiter["for"]): void {
+		this.#keep({ waiters: [...this.#kept.waiters, { id, for: awaited }] });
+	}
+
+	async #start(): Promise<void> {
+		for (const { run, messages } of this.#starts) {
+			const ticket = ticketOf(run);
+			const view = viewOf(this.facts(), ticket);
+			// It may have been stopped, and have settled, within the same call.
+			if (view.isOver) continue;
+			const skipped = [];
+			for (const id of skippedBy(messages)) {
+				const message = await this.store.message(this.key, id);
+				if (message) skipped.push(messageOf(message));
+			}
+			const start: RunStart = { ticket, messages, skipped, view };
+			const { invocationId } = this.#ctx
+				.serviceSendClient<RunsApi>({ name: runsService })
+				.execute(start);
+			const executing = { ticket, invocation: await invocationId, told: 0 };
+			this.#keep({ executing: [...this.#kept.executing, executing] });
+		}
+	}
+
+	/** Tells the runs that go on what has become of them. */
+	#tell(): void {
+		const executing: Executing[] = [];
+		for (const one of this.#kept.executing) {
+			const view = viewOf(this.facts(), one.ticket);
+			const seen = viewOf(this.#before, one.ticket);
+			const isNew = this.#starts.some(
+				({ run }) => ticketId(run) === ticketId(one.ticket),
+			);
+			const told = isNew || !isNews(seen, view) ? one.told : one.told + 1;
+			if (told > one.told)
+				this.#ctx
+					.invocation(one.invocation as never)
+					.signal(signalName(told))
+					.resolve(view);
+			if (!view.isOver) executing.push({ ...one, told });
+		}
+		this.#keep({ executing });
+	}
+
+	async #answer(): Promise<void> {
+		const waiters: Waiter[] = [];
+		for (const waiter of this.#kept.waiters) {
+			const seen = await this.#look(waiter.for);
+			if ("answer" in seen) this.#ctx.resolveAwakeable(waiter.id, seen.answer);
+			else waiters.push({ id: waiter.id, for: seen });
+		}
+		this.#keep({ waiters });
+	}
+
+	/** The answer if it has come to pass, or what is waited for still. */
+	async #look(
+		awaited: Waiter["for"],
+	): Promise<Waiter["for"] | { readonly answer: unknown }> {
+		const facts = this.facts();
+		switch (awaited.of) {
+			case "drain": {
+				const drain = this.#turns.reduce<Drain<never>>(collect, awaited.drain);
+				return isDrained(drain, facts)
+					? { answer: drained(drain, shownRow<never>(facts)) }
+					: { of: "drain", drain };
+			}
+			case "message": {
+				const answer = await this.#endOf(awaited.messageId);
+				return answer ? { answer } : awaited;
+			}
+			case "change":
+				return facts.version > awaited.version ? { answer: null } : awaited;
+			case "rest":
+				return isBusy(facts) ? awaited : { answer: null };
+			case "view": {
+				const view = viewOf(facts, awaited.ticket);
+				return isNews(awaited.seen, view) ? { answer: view } : awaited;
+			}
+		}
+	}
+
+	/** How a message ended; null: it has not. */
+	async #endOf(messageId: string): Promise<Settled | null> {
+		const known = await this.store.message(this.key, messageId);
+		if (!known || known.fate === "removed")
+			return { ticket: null, outcome: "removed" };
+		const { run } = known;
+		if (known.fate === "queued" || !run) return null;
+		if (unsettledRuns(this.facts()).some((one) => ownsRun(one, run)))
+			return null;
+		const end = keptEnd(messageId, run, await this.store.runsNamed(run.runId));
+		if (end?.outcome !== "completed") return end;
+		const output = await this.store.output(run);
+		return output === null ? end : { ...end, output };
+	}
+
+	/** An alarm that was set for earlier sets the next one itself. */
+	#setAlarm(): void {
+		const { next } = this.#clock;
+		const { alarm } = this.#kept;
+		if (next === null || (alarm !== null && alarm <= next)) return;
+		this.#ctx
+			.objectSendClient<SessionApi>({ name: sessionsService }, this.key)
+			.alarm({ at: next }, rpc.sendOpts({ delay: next - this.#clock.now() }));
+		this.#keep({ alarm: next });
+	}
+
+	/** The alarm that the object was set has rung. */
+	rang(at: number): void {
+		if (this.#kept.alarm === at) this.#keep({ alarm: null });
+	}
+
+	#write(): void {
+		this.#keep({ facts: this.store.facts });
+		if (JSON.stringify(this.#kept) !== this.#written)
+			this.#ctx.set(keptName, this.#kept);
+	}
+}

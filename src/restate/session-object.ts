@@ -1,0 +1,294 @@
+/** Owns the virtual object of a session: which handler serves which call. One call at a time changes a session; reads and waits hold up nobody. */
+import {
+	handlers,
+	type ObjectContext,
+	type ObjectSharedContext,
+	object,
+	type TypedState,
+} from "@restatedev/restate-sdk";
+import type { SessionEvent } from "../../machines/events.ts";
+import { shownRow, unusedFacts } from "../../machines/facts.ts";
+import { messageOf } from "../../machines/line.ts";
+import { invalid, shown } from "../arguments.ts";
+import { ask, staleRun } from "../asking.ts";
+import { messagesOf } from "../boot.ts";
+import type { Config } from "../config.ts";
+import { armWaits } from "../deadlines.ts";
+import { note } from "../deliveries.ts";
+import { AdmittedHandle } from "../handles.ts";
+import {
+	readArchive,
+	readRefusals,
+	readRuns,
+	readTranscript,
+} from "../reader.ts";
+import { countUsage } from "../records.ts";
+import {
+	type Act,
+	type Asked,
+	type Awaited,
+	answerOf,
+	type CallName,
+	mustUnderstand,
+	type ReadName,
+	type Returned,
+	type SessionApi,
+	type StopName,
+	sessionsService,
+} from "./protocol.ts";
+import { draining, type KeptSession, keptName, Serving } from "./serving.ts";
+import { type ObjectState, StateStore } from "./state.ts";
+import { viewOf } from "./view.ts";
+
+type Exclusive = ObjectContext<TypedState>;
+type Shared = ObjectSharedContext<TypedState>;
+
+/** The object, for an endpoint. `idempotencyRetention`: for how long an answer is kept for a caller whose connection broke. */
+export function sessionObject<Input, Output, Meta>(
+	config: Config<Input, Output, Meta>,
+) {
+	type Served = Serving<Input, Output, Meta>;
+	const serve = <Value>(
+		ctx: Exclusive,
+		act: (serving: Served) => Promise<Value>,
+	) => Serving.serve(ctx, config, act);
+
+	return object({
+		name: sessionsService,
+		options: {
+			enableLazyState: true,
+			idempotencyRetention: { minutes: 10 },
+		},
+		handlers: {
+			call: (ctx: Exclusive, asked: Asked<CallName>) =>
+				serve(ctx, (serving) => answerOf(() => called(serving, asked))),
+			act: (ctx: Exclusive, act: Act) =>
+				serve(ctx, (serving) => answerOf(() => acted(serving, act))),
+			begin: async (
+				ctx: Exclusive,
+				asked: Asked<StopName> & { readonly awakeable: string },
+			) => {
+				const answer = await Serving.serve(
+					ctx,
+					config,
+					(serving: Served) => answerOf(() => stopped(serving, asked)),
+					asked.awakeable,
+				);
+				return answer === draining ? null : answer;
+			},
+			stop: handlers.object.shared(
+				async (ctx: Shared, asked: Asked<StopName>) => {
+					const { id, promise } = ctx.awakeable();
+					const answer = await own(ctx).begin({ ...asked, awakeable: id });
+					return answer ?? { value: await promise };
+				},
+			),
+			watch: (
+				ctx: Exclusive,
+				watched: { readonly awakeable: string; readonly for: Awaited },
+			) =>
+				serve(ctx, async (serving) => {
+					serving.await(watched.awakeable, watched.for);
+				}),
+			wait: handlers.object.shared(async (ctx: Shared, awaited: Awaited) => {
+				const { id, promise } = ctx.awakeable();
+				await own(ctx).watch({ awakeable: id, for: awaited });
+				return promise;
+			}),
+			read: handlers.object.shared((ctx: Shared, asked: Asked<ReadName>) =>
+				answerOf(() => read(ctx, asked)),
+			),
+			returned: (ctx: Exclusive, returned: Returned) =>
+				serve(ctx, (serving) => settle(serving, returned)),
+			alarm: (ctx: Exclusive, { at }: { readonly at: number }) =>
+				serve(ctx, async (serving) => serving.rang(at)),
+		},
+	});
+}
+
+function own(ctx: Shared) {
+	return ctx.objectClient<SessionApi>({ name: sessionsService }, ctx.key);
+}
+
+async function called<Input, Output, Meta>(
+	{ calls, facts, key }: Serving<Input, Output, Meta>,
+	{ protocol, name, args }: Asked<CallName>,
+): Promise<unknown> {
+	mustUnderstand(protocol);
+	const [first, second, third] = args as [never, never, never];
+	switch (name) {
+		case "send": {
+			const receipt = await calls.intake.send(key, first, second);
+			const { disposition, messageId, ticket, row } = receipt;
+			return { disposition, messageId, ticket, row };
+		}
+		case "admit": {
+			const { ticket } = await calls.intake.admit(key, first);
+			return { ticket, view: viewOf(facts(), ticket) };
+		}
+		case "report":
+			return calls.reports.take(first);
+		case "patch":
+			return calls.commands.patch(key, first, second);
+		case "resume":
+			return calls.commands.resume(first, second, third);
+		case "import":
+			return calls.importer.import([first]);
+		case "queue.update":
+			return calls.queue.update(key, first, second);
+		case "queue.remove":
+			return calls.queue.remove(key, first);
+	}
+}
+
+async function stopped<Input, Output, Meta>(
+	{ calls: { commands }, key }: Serving<Input, Output, Meta>,
+	{ protocol, name, args }: Asked<StopName>,
+): Promise<unknown> {
+	mustUnderstand(protocol);
+	const [options] = args as [never];
+	return commands[name](key, options);
+}
+
+/** What a run asks for; answered with how it stands then. */
+async function acted<Input, Output, Meta>(
+	serving: Serving<Input, Output, Meta>,
+	act: Act,
+): Promise<unknown> {
+	mustUnderstand(act.protocol);
+	const value = await carriedOut(serving, act);
+	return { value, view: viewOf(serving.facts(), act.ticket) };
+}
+
+async function carriedOut<Input, Output, Meta>(
+	{ engine, calls }: Serving<Input, Output, Meta>,
+	{ ticket, name, args }: Act,
+): Promise<unknown> {
+	const [first, second, third] = args as [never, never, never];
+	// What counts for a run that has settled as well.
+	switch (name) {
+		case "usage":
+			return countUsage(engine, ticket, first);
+		case "delivered":
+			return note(engine, ticket, first, second, third);
+	}
+	const live = engine.registry.get(ticket);
+	if (!live) throw staleRun(ticket);
+	engine.runs.alive(live);
+	if (name === "release")
+		return new AdmittedHandle(calls.intake.doors, live, calls.reports)[
+			Symbol.asyncDispose
+		]();
+	const { sessionId } = engine.options;
+	const asked = askedBy(sessionId, { ticket, name, args }, engine.now());
+	const { reply, after } = await ask(engine, live, () => asked);
+	if (name === "waitFor" && after.run) {
+		live.see(after.run, after);
+		armWaits(live, engine.runs);
+	}
+	return reply;
+}
+
+/** What a run asks its session. */
+function askedBy(
+	sessionId: Config<never, never, never>["sessionId"],
+	{ ticket, name, args }: Pick<Act, "ticket" | "name" | "args">,
+	at: number,
+): SessionEvent {
+	const [first, second] = args as [never, never];
+	switch (name) {
+		case "append":
+			return { type: "append", at, ticket, entry: first };
+		case "rotate": {
+			const { sessionKey, generation } = ticket;
+			const fresh = () => sessionId(sessionKey, generation, "rotate");
+			return { type: "rotate", at, ticket, sessionId: first ?? fresh() };
+		}
+		case "waitFor":
+			return { type: "wait", at, ticket, name: first, deadline: second };
+		case "deliver":
+			return { type: "deliver", at, ticket, name: first, unbegun: second };
+		case "pull":
+			return { type: "pull", at, ticket };
+		default:
+			throw invalid(
+				`name is ${shown(name)}; it must be what a run can ask for`,
+			);
+	}
+}
+
+/** A run's executor came to its end. One that died with its process is tried again if the host wants that. */
+async function settle<Input, Output, Meta>(
+	serving: Serving<Input, Output, Meta>,
+	{ ticket, outcome, error, output, messages, unread }: Returned,
+): Promise<void> {
+	const { engine, key } = serving;
+	const { retry: bounds } = engine.options;
+	const live = engine.registry.get(ticket);
+	const died = outcome === "interrupted" && live;
+	const tried =
+		bounds && died
+			? messages.length > 0
+				? messages
+				: await messagesOf(engine, { key }, live.run)
+			: [];
+	if (output !== undefined && output !== null) serving.returned(ticket, output);
+	await new Promise<void>((resolve) => {
+		engine.keep(key, {
+			event: ({ facts }) => {
+				const at = engine.now();
+				return {
+					type: "settled",
+					at,
+					grant: engine.taking.grant(facts),
+					ticket,
+					end: { at, outcome, error, stoppedBy: live?.stoppedBy ?? undefined },
+					unread,
+					retry:
+						bounds && tried.length > 0
+							? { ...bounds, messages: tried }
+							: undefined,
+				};
+			},
+			committed: () => resolve(),
+		});
+	});
+}
+
+async function read(
+	ctx: Shared,
+	{ protocol, name, args }: Asked<ReadName>,
+): Promise<unknown> {
+	mustUnderstand(protocol);
+	const kept = await ctx.get<KeptSession>(keptName);
+	const facts = kept?.facts ?? unusedFacts(ctx.key);
+	const store = new StateStore(ctx.key, readOnly(ctx), kept?.facts ?? null);
+	const [first] = args as [never];
+	switch (name) {
+		case "get":
+			return { row: shownRow(facts), version: facts.version };
+		case "archive":
+			return readArchive(store, ctx.key, first);
+		case "runs":
+			return readRuns(store, ctx.key, first);
+		case "transcript":
+			return readTranscript(store, ctx.key, first);
+		case "refusals":
+			return readRefusals(store, first);
+		case "queue.list":
+			return facts.queue.map(messageOf);
+	}
+}
+
+/** Readers hold no lock, so they may not write. */
+function readOnly(ctx: Shared): ObjectState {
+	const refuse = () => {
+		throw new Error("a reader of a session's state wrote to it");
+	};
+	return {
+		get: (name) => ctx.get(name),
+		stateKeys: () => ctx.stateKeys(),
+		set: refuse,
+		clear: refuse,
+	};
+}
