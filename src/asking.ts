@@ -10,7 +10,7 @@ import type { Turn } from "./turn.ts";
 /** Asks a run's session something in the run's name. */
 export function ask<Meta>(
 	engine: Engine<Meta>,
-	live: LiveRun,
+	live: Pick<LiveRun, "ticket">,
 	event: () => SessionEvent,
 	/** Told before anything that is committed after it. */
 	seen: (turn: Turn) => void = () => {},

@@ -267,55 +267,62 @@ export class AdmittedHandle<Meta>
 		});
 	}
 
-	/** Without an end it settles 'interrupted'; a reservation is given up, also in the archive of its generation. */
 	[Symbol.asyncDispose](): Promise<void> {
-		const { engine, live } = this;
-		const { ticket } = live;
-		let left: RunFacts | null = null;
-		// If the runtime ends first, it is settled at the next start like all that this process leaves behind.
-		return new Promise((resolve) => {
-			engine.keep(
-				ticket.sessionKey,
-				{
-					prepare: (session) => {
-						left = null;
-						if (holdsRun(session, ticket)) return undefined;
-						return keptRun(engine, session, ticket).then((kept) => {
-							left = kept?.outcome === null ? kept : null;
-						});
-					},
-					event: ({ facts }) => {
-						if (left) return null;
-						const at = engine.now();
-						return isReserved(facts, ticket)
-							? {
-									type: "abort",
-									at,
-									cause: "shutdown",
-									reason: "its host let it go",
-									deadline: at,
-									queued: "keep",
-									expect: { runId: ticket.runId },
-								}
-							: {
-									type: "settled",
-									at,
-									grant: engine.taking.grant(facts),
-									ticket,
-									end: { at, outcome: "interrupted" },
-								};
-					},
-					amend: (turn) => {
-						if (!left) return;
-						const end = { at: engine.now(), outcome: "interrupted" } as const;
-						turn.runs = [stepRun(left, { type: "settle", end })];
-					},
-					committed: () => resolve(),
-				},
-				resolve,
-			);
-		});
+		return release(this.engine, this.live.ticket);
 	}
+}
+
+/**
+ * A host lets go of its run: without an end it settles 'interrupted'; a reservation is given up, also in the archive of its generation. If
+ * the runtime ends first, it is settled at the next start like all that this process leaves behind.
+ */
+export function release<Meta>(
+	engine: Engine<Meta>,
+	ticket: RunTicket,
+): Promise<void> {
+	let left: RunFacts | null = null;
+	return new Promise((resolve) => {
+		engine.keep(
+			ticket.sessionKey,
+			{
+				prepare: (session) => {
+					left = null;
+					if (holdsRun(session, ticket)) return undefined;
+					return keptRun(engine, session, ticket).then((kept) => {
+						left = kept?.outcome === null ? kept : null;
+					});
+				},
+				event: ({ facts }) => {
+					if (left) return null;
+					const at = engine.now();
+					return isReserved(facts, ticket)
+						? {
+								type: "abort",
+								at,
+								cause: "shutdown",
+								reason: "its host let it go",
+								deadline: at,
+								queued: "keep",
+								expect: { runId: ticket.runId },
+							}
+						: {
+								type: "settled",
+								at,
+								grant: engine.taking.grant(facts),
+								ticket,
+								end: { at, outcome: "interrupted" },
+							};
+				},
+				amend: (turn) => {
+					if (!left) return;
+					const end = { at: engine.now(), outcome: "interrupted" } as const;
+					turn.runs = [stepRun(left, { type: "settle", end })];
+				},
+				committed: () => resolve(),
+			},
+			resolve,
+		);
+	});
 }
 
 function count(tokens: unknown): number {

@@ -279,8 +279,8 @@ class RemoteHandle<Meta> implements Run<Meta> {
 		const { view, value } = await this.door.act(this.ticket, name, args);
 		this.life.see(view);
 		const reply = (value ?? {}) as { result?: string; value?: JsonValue };
-		if (reply.result === "nothing" || reply.result === "stale")
-			throw staleRun(this.ticket);
+		const isStale = reply.result === "stale" || reply.result === "nothing";
+		if (isStale && name !== "pull") throw staleRun(this.ticket);
 		return reply;
 	}
 
@@ -381,12 +381,8 @@ export class RemoteManagedRun<Input, Meta>
 	/** The next message that waits already; null if none does, or if the run was told to stop. */
 	async #pull(): Promise<Message<Input> | null> {
 		if (this.#takesNone) return null;
-		const reply = await this.act("pull").catch((error) => {
-			if (error instanceof TurnkeeperError && error.code === "STALE_RUN")
-				return null;
-			throw error;
-		});
-		if (reply?.result !== "pulled") return null;
+		const reply = await this.act("pull");
+		if (reply.result !== "pulled") return null;
 		const { message } = reply as unknown as { message: QueuedMessage };
 		this.unread = [...this.unread, message];
 		if (this.#takesNone) return null;
@@ -436,10 +432,7 @@ export class RemoteAdmittedRun<Meta>
 
 	/** Without an end it settles 'interrupted'. */
 	async [Symbol.asyncDispose](): Promise<void> {
-		await this.act("release").catch((error) => {
-			if (!(error instanceof TurnkeeperError && error.code === "STALE_RUN"))
-				throw error;
-		});
+		await this.act("release");
 		await this.life.scope.disposeAsync();
 	}
 }

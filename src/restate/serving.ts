@@ -109,7 +109,7 @@ export class Serving<Input, Output, Meta> {
 		this.#written = JSON.stringify(kept);
 		this.#before = kept.facts ?? unusedFacts(ctx.key);
 		this.#clock = new CallClock(at);
-		this.store = new StateStore(ctx.key, ctx as ObjectState, kept.facts);
+		this.store = new StateStore(ctx as ObjectState, kept.facts);
 		let count = 0;
 		/** Ids that rise with time, and are the same when Restate plays the call again. */
 		const freshId = () => {

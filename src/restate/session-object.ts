@@ -10,12 +10,12 @@ import type { SessionEvent } from "../../machines/events.ts";
 import { shownRow, unusedFacts } from "../../machines/facts.ts";
 import { messageOf } from "../../machines/line.ts";
 import { invalid, shown } from "../arguments.ts";
-import { ask, staleRun } from "../asking.ts";
+import { ask } from "../asking.ts";
 import { messagesOf } from "../boot.ts";
 import type { Config } from "../config.ts";
 import { armWaits } from "../deadlines.ts";
 import { note } from "../deliveries.ts";
-import { AdmittedHandle } from "../handles.ts";
+import { release } from "../handles.ts";
 import {
 	readArchive,
 	readRefusals,
@@ -161,7 +161,7 @@ async function acted<Input, Output, Meta>(
 }
 
 async function carriedOut<Input, Output, Meta>(
-	{ engine, calls }: Serving<Input, Output, Meta>,
+	{ engine }: Serving<Input, Output, Meta>,
 	{ ticket, name, args }: Act,
 ): Promise<unknown> {
 	const [first, second, third] = args as [never, never, never];
@@ -171,18 +171,15 @@ async function carriedOut<Input, Output, Meta>(
 			return countUsage(engine, ticket, first);
 		case "delivered":
 			return note(engine, ticket, first, second, third);
+		case "release":
+			return release(engine, ticket);
 	}
 	const live = engine.registry.get(ticket);
-	if (!live) throw staleRun(ticket);
-	engine.runs.alive(live);
-	if (name === "release")
-		return new AdmittedHandle(calls.intake.doors, live, calls.reports)[
-			Symbol.asyncDispose
-		]();
+	if (live) engine.runs.alive(live);
 	const { sessionId } = engine.options;
 	const asked = askedBy(sessionId, { ticket, name, args }, engine.now());
-	const { reply, after } = await ask(engine, live, () => asked);
-	if (name === "waitFor" && after.run) {
+	const { reply, after } = await ask(engine, { ticket }, () => asked);
+	if (name === "waitFor" && live && after.run) {
 		live.see(after.run, after);
 		armWaits(live, engine.runs);
 	}
@@ -262,7 +259,7 @@ async function read(
 	mustUnderstand(protocol);
 	const kept = await ctx.get<KeptSession>(keptName);
 	const facts = kept?.facts ?? unusedFacts(ctx.key);
-	const store = new StateStore(ctx.key, readOnly(ctx), kept?.facts ?? null);
+	const store = new StateStore(readOnly(ctx), kept?.facts ?? null);
 	const [first] = args as [never];
 	switch (name) {
 		case "get":

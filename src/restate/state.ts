@@ -57,17 +57,11 @@ const mostOutputs = 20;
 const mostRefusals = 1000;
 
 export class StateStore implements OpenStore {
-	readonly #sessionKey: string;
 	readonly #state: ObjectState;
 	/** As last committed; null: never used. */
 	facts: SessionFacts | null;
 
-	constructor(
-		sessionKey: string,
-		state: ObjectState,
-		facts: SessionFacts | null,
-	) {
-		this.#sessionKey = sessionKey;
+	constructor(state: ObjectState, facts: SessionFacts | null) {
 		this.#state = state;
 		this.facts = facts;
 	}

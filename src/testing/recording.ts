@@ -9,9 +9,11 @@ import { behind } from "../behind.ts";
 import { errorText, TurnkeeperError } from "../errors.ts";
 import type {
 	AdmittedRun,
+	Answer,
 	EmbeddedRuntime,
 	ManagedRun,
 	SessionRuntime,
+	StopReport,
 } from "../runtime.ts";
 import type { HistoryCall, HistoryCalls } from "./history.ts";
 
@@ -30,6 +32,8 @@ export interface HistoryRecorder {
 	executor<Input, Output, Meta>(
 		execute: (run: ManagedRun<Input, Meta>) => Promise<Output> | Output,
 	): (run: ManagedRun<Input, Meta>) => Promise<Output>;
+	/** A run has settled, as its record says. To be told where the runtime has no feed (`subscribe`) that tells it. */
+	over(run: RunRecord): void;
 	/** Call it when the runtime is idle: what runs have used counts from now on, or never did. */
 	settled(): void;
 	/** The process is gone: what was not answered may have taken effect, and nothing will any more. */
@@ -168,15 +172,15 @@ class Recorder implements HistoryRecorder {
 						),
 			reset: (key, options) =>
 				this.#note(key, "reset", options ?? {}, () =>
-					inner.reset(key, options),
+					this.#stop(inner.reset(key, options)),
 				),
 			abort: (key, options) =>
 				this.#note(key, "abort", options ?? {}, () =>
-					inner.abort(key, options),
+					this.#stop(inner.abort(key, options)),
 				),
 			delete: (key, options) =>
 				this.#note(key, "delete", options ?? {}, () =>
-					inner.delete(key, options),
+					this.#stop(inner.delete(key, options)),
 				),
 			patch: (key, meta, options) =>
 				this.#note(key, "patch", { meta, ...options }, () =>
@@ -212,34 +216,48 @@ class Recorder implements HistoryRecorder {
 	#follow(runtime: EmbeddedRuntime): void {
 		if (typeof runtime.subscribe !== "function") return;
 		runtime.subscribe((event) => {
-			if (event.type !== "run" || this.#crashedAt !== null) return;
-			const { run } = event;
-			const id = ticketId(run);
-			// A record may be completed after its run has settled.
-			if (run.outcome === null || this.#settled.has(id)) return;
-			this.#settled.add(id);
-			const ended = this.#ended.get(id);
-			if (run.outcome === "abandoned") {
-				const noted = this.#invoke(run.sessionKey, "run.overdue", {
-					ticket: ticketIn(run),
-				});
-				// Some time before: nobody saw when.
-				noted.invokedAt = 0;
-				this.#answer(noted, null);
-				return;
-			}
-			const told = { outcome: run.outcome, stoppedBy: run.stoppedBy };
-			if (ended) this.#answer(ended, told);
-			else if (run.messageIds.length > 0 && !this.#began.has(id)) {
-				// Told to stop in the commit that admitted it: its executor was never called.
-				const noted = this.#invoke(run.sessionKey, "run.ended", {
-					ticket: ticketIn(run),
-					outcome: "failed",
-				});
-				noted.invokedAt = 0;
-				this.#answer(noted, told);
-			}
+			if (event.type === "run" && this.#crashedAt === null)
+				this.over(event.run);
 		});
+	}
+
+	over(run: RunRecord): void {
+		const id = ticketId(run);
+		// A record may be completed after its run has settled.
+		if (run.outcome === null || this.#settled.has(id)) return;
+		this.#settled.add(id);
+		const ended = this.#ended.get(id);
+		if (run.outcome === "abandoned") {
+			const noted = this.#invoke(run.sessionKey, "run.overdue", {
+				ticket: ticketIn(run),
+			});
+			// Some time before: nobody saw when.
+			noted.invokedAt = 0;
+			this.#answer(noted, null);
+			return;
+		}
+		const told = { outcome: run.outcome, stoppedBy: run.stoppedBy };
+		if (ended) this.#answer(ended, told);
+		else if (run.messageIds.length > 0 && !this.#began.has(id)) {
+			// Told to stop in the commit that admitted it: its executor was never called.
+			const noted = this.#invoke(run.sessionKey, "run.ended", {
+				ticket: ticketIn(run),
+				outcome: "failed",
+			});
+			noted.invokedAt = 0;
+			this.#answer(noted, told);
+		}
+	}
+
+	/** What a stop tells of runs: it is known before the stop is answered. */
+	async #stop<Answered extends Answer<StopReport>>(
+		stop: Promise<Answered>,
+	): Promise<Answered> {
+		const answer = await stop;
+		if (answer.result === "done")
+			for (const run of [...answer.report.drained, ...answer.report.abandoned])
+				this.over(run);
+		return answer;
 	}
 
 	executor<Input, Output, Meta>(

@@ -9,9 +9,14 @@ import {
 	type JsonValue,
 	type ManagedRun,
 	type RunTicket,
+	type SessionRuntime,
 	type SessionStore,
 } from "turnkeeper";
-import { type HistoryCall, recordHistory } from "turnkeeper/testing";
+import {
+	type HistoryCall,
+	type HistoryRecorder,
+	recordHistory,
+} from "turnkeeper/testing";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
@@ -107,17 +112,86 @@ export function plays(hasFaults: boolean): fc.Arbitrary<Play> {
 	});
 }
 
-/** Plays it to its end, and gives what was called and told. */
+/** Where a play is played. */
+export interface Stage {
+	/** A runtime that executes runs so, and has started. */
+	start(
+		execute: (run: ManagedRun<JsonValue>) => Promise<unknown>,
+		recorder: HistoryRecorder,
+	): Promise<SessionRuntime<JsonValue>>;
+	/** Waits for its turn. */
+	step(label: string): Promise<unknown>;
+	/** The clients begin, or have come to their end. */
+	begin(isOn: boolean): void;
+	/** Nothing goes on any more. */
+	rested?(recorder: HistoryRecorder): Promise<void>;
+	/** Gives turns until it holds, in so many rounds at most; where nothing goes on but by itself, what hangs is ended. */
+	drive(
+		holds: () => boolean,
+		hanging: Set<() => void>,
+		most?: number,
+	): Promise<void>;
+}
+
+/** Plays it on the embedded engine, where the scheduler decides whose turn it is. */
 export async function played(
-	{ clients, works, faults }: Play,
+	{ faults, ...play }: Play,
 	scheduler: Scheduler,
 	inner: SessionStore,
 	options: { readonly keys?: number } = {},
 ): Promise<readonly HistoryCall[]> {
-	const keys = ["a", "b", "c"].slice(0, options.keys ?? 3);
 	const faulty = new FaultyStore(inner);
 	const store = new ScheduledStore(blinded(faulty), scheduler);
 	const clock = new VirtualClock();
+	const keys = ["a", "b", "c"].slice(0, options.keys ?? 3);
+	return playedOn(play, keys, {
+		async start(execute, recorder) {
+			const runtime = recorder.runtime(
+				createSessionRuntime<JsonValue>({
+					store,
+					clock,
+					logger: silent,
+					graceMs: 100,
+					execute: recorder.executor(execute),
+				}),
+			);
+			return runtime.start();
+		},
+		step: (label) => scheduler.schedule(Promise.resolve(), label),
+		begin(isOn) {
+			store.isOn = isOn;
+			faulty.faults.length = 0;
+			if (isOn)
+				faulty.faults.push(...(faults as (null | "before" | "after")[]));
+		},
+		async drive(holds, hanging, most = 4000) {
+			let quiet = 0;
+			for (let i = 0; i < most && !holds(); i++) {
+				if (scheduler.count() > 0) {
+					quiet = 0;
+					await scheduler.waitOne();
+					await turns(2);
+					continue;
+				}
+				await turns(2);
+				if (holds() || scheduler.count() > 0) continue;
+				quiet += 1;
+				if (quiet > 2) {
+					for (const end of hanging) end();
+					hanging.clear();
+				}
+				await clock.advance(50);
+			}
+		},
+	});
+}
+
+/** Plays it to its end, and gives what was called and told. */
+export async function playedOn(
+	{ clients, works }: Omit<Play, "faults">,
+	keys: readonly string[],
+	stage: Stage,
+): Promise<readonly HistoryCall[]> {
 	const recorder = recordHistory();
 	const admitted: AdmittedRun[] = [];
 	const tickets: RunTicket[] = [];
@@ -126,7 +200,7 @@ export async function played(
 	let count = 0;
 	let works_ = 0;
 	let isEnding = false;
-	const step = (label: string) => scheduler.schedule(Promise.resolve(), label);
+	const step = (label: string) => stage.step(label);
 
 	const execute = async (run: ManagedRun<JsonValue>): Promise<unknown> => {
 		const { steps, end, heeds } = works[works_ % works.length] as Work;
@@ -168,18 +242,10 @@ export async function played(
 		return Promise.race([work(), stopped]);
 	};
 
-	const runtime = recorder.runtime(
-		createSessionRuntime<JsonValue>({
-			store,
-			clock,
-			logger: silent,
-			graceMs: 100,
-			execute: recorder.executor(execute),
-		}),
-	);
-	await runtime.start();
-	store.isOn = true;
-	faulty.faults.push(...(faults as (null | "before" | "after")[]));
+	const runtime = await stage.start(execute, recorder);
+	const drive = (holds: () => boolean, most?: number) =>
+		stage.drive(holds, hanging, most);
+	stage.begin(true);
 
 	const make = async ({ what, key: k, a, b }: Move): Promise<unknown> => {
 		const key = keys[k % keys.length] as string;
@@ -297,11 +363,12 @@ export async function played(
 		isOver = true;
 	});
 	await drive(() => isOver);
+	if (!isOver) throw new Error("a call was never answered");
 	await all;
 
 	// All that hangs ends, and all that waits is answered or aborted.
 	isEnding = true;
-	faulty.faults.length = 0;
+	stage.begin(false);
 	let isIdle = false;
 	for (let round = 0; round < 20 && !isIdle; round++) {
 		const answers = waiting
@@ -312,9 +379,11 @@ export async function played(
 		const ends = admitted
 			.splice(0)
 			.map((run) => run[Symbol.asyncDispose]().then(undefined, expected));
-		const idle = runtime.whenIdle().then(() => {
-			isIdle = true;
-		});
+		const idle = Promise.all(keys.map((key) => runtime.whenIdle(key))).then(
+			() => {
+				isIdle = true;
+			},
+		);
 		// What a delete kept waits for the next use of its session.
 		const opened =
 			round === 5
@@ -326,6 +395,7 @@ export async function played(
 		await drive(() => isIdle, 40);
 	}
 	if (!isIdle) throw new Error("the sessions never came to rest");
+	await stage.rested?.(recorder);
 	recorder.settled();
 	const last = Promise.all(keys.map((key) => runtime.get(key)));
 	let isRead = false;
@@ -333,32 +403,10 @@ export async function played(
 		isRead = true;
 	});
 	await drive(() => isRead);
-	store.isOn = false;
+	await last;
 	const calls = structuredClone(recorder.calls);
 	await runtime.close({ graceMs: 0 });
 	return calls;
-
-	/** Gives turns until it holds; where nobody waits for one, time passes, and what hangs ends. */
-	async function drive(holds: () => boolean, most = 4000): Promise<void> {
-		let quiet = 0;
-		for (let i = 0; i < most && !holds(); i++) {
-			if (scheduler.count() > 0) {
-				quiet = 0;
-				await scheduler.waitOne();
-				await turns(2);
-				continue;
-			}
-			await turns(2);
-			if (holds() || scheduler.count() > 0) continue;
-			quiet += 1;
-			if (quiet > 2) {
-				for (const end of hanging) end();
-				hanging.clear();
-			}
-			await clock.advance(50);
-		}
-		if (most === 4000 && !holds()) throw new Error("a call was never answered");
-	}
 }
 
 /** Refusals are part of a history; anything else is not. */

@@ -8,7 +8,10 @@ import { type Server, serve, startServer } from "./server.ts";
 let server: Server;
 let endpoint: AsyncDisposable;
 let runtime: SessionRuntime<string, string>;
-const executors = new Map<string, (run: ManagedRun<string>) => Promise<string>>();
+const executors = new Map<
+	string,
+	(run: ManagedRun<string>) => Promise<string>
+>();
 let count = 0;
 
 beforeAll(async () => {
@@ -85,11 +88,18 @@ describe("a session on Restate", () => {
 		expect(answer).toMatchObject({
 			result: "done",
 			row: { generation: 2, status: "idle" },
-			report: { drained: [{ runId: run.ticket.runId, outcome: "aborted", stoppedBy: "reset" }], abandoned: [] },
+			report: {
+				drained: [
+					{ runId: run.ticket.runId, outcome: "aborted", stoppedBy: "reset" },
+				],
+				abandoned: [],
+			},
 		});
 		expect((await first.settled).outcome).toBe("aborted");
 		executors.delete(key);
-		expect((await (await runtime.send(key, "again")).settled).output).toBe("re: again");
+		expect((await (await runtime.send(key, "again")).settled).output).toBe(
+			"re: again",
+		);
 	});
 
 	test("reset of a run that does not stop: abandoned after its grace period, and its late end changes nothing", async () => {
@@ -98,10 +108,21 @@ describe("a session on Restate", () => {
 		await runtime.send(key, "hello");
 		const run = await begun;
 		const answer = await runtime.reset(key);
-		expect(answer).toMatchObject({ result: "done", report: { drained: [], abandoned: [{ outcome: "abandoned" }] } });
-		const verdict = await runtime.report({ ...run.ticket, phase: "error", error: "socket hang up" });
+		expect(answer).toMatchObject({
+			result: "done",
+			report: { drained: [], abandoned: [{ outcome: "abandoned" }] },
+		});
+		const verdict = await runtime.report({
+			...run.ticket,
+			phase: "error",
+			error: "socket hang up",
+		});
 		expect(verdict.verdict).toBe("duplicate");
-		expect(await runtime.get(key)).toMatchObject({ generation: 2, status: "idle", activeRun: null });
+		expect(await runtime.get(key)).toMatchObject({
+			generation: 2,
+			status: "idle",
+			activeRun: null,
+		});
 	});
 
 	test("messages wait in line, and the same message id runs once", async () => {
@@ -115,8 +136,12 @@ describe("a session on Restate", () => {
 		await runtime.send(key, "one", { messageId: "m1" });
 		const second = await runtime.send(key, "two", { messageId: "m2" });
 		expect(second.disposition).toBe("queued");
-		expect((await runtime.send(key, "two", { messageId: "m2" })).disposition).toBe("duplicate");
-		expect((await runtime.queue.list(key)).map(({ input }) => input)).toEqual(["two"]);
+		expect(
+			(await runtime.send(key, "two", { messageId: "m2" })).disposition,
+		).toBe("duplicate");
+		expect((await runtime.queue.list(key)).map(({ input }) => input)).toEqual([
+			"two",
+		]);
 		gate.resolve();
 		await second.settled;
 		await runtime.whenIdle(key);
