@@ -55,10 +55,12 @@ interface Arriving {
 	readonly resets: boolean;
 	readonly meta: JsonValue | undefined;
 	readonly expect: Expectation | undefined;
-	/** The live run that spawned it. */
+	/** Of one that a run spawned. */
 	readonly parent: {
-		readonly live: LiveRun;
-		readonly attached: boolean;
+		/** Before its word is asked. */
+		awake(): Promise<void>;
+		/** Its link to that run, or the refusal. */
+		childOf(): ChildOf;
 	} | null;
 }
 
@@ -160,7 +162,33 @@ export class Intake<Input, Output, Meta> {
 				resets: false,
 				meta: undefined,
 				expect: undefined,
-				parent: { live, attached },
+				parent: {
+					awake: () => this.#awake(live),
+					childOf: () => this.#childOf(live, attached, sessionKey),
+				},
+			}),
+		);
+	}
+
+	/** A message that a run of another engine spawned, which has had that run's word. */
+	receive(
+		sessionKey: string,
+		given: unknown,
+		messageId: string,
+		child: ChildOf,
+	): Promise<SendReceipt<Output>> {
+		this.#engine.mustBeOpen("spawn");
+		this.#mustExecute("spawn");
+		const { input, seen } = this.#checkInput(given);
+		return this.#entrance.pass(sessionKey, seen, () =>
+			this.#accept(sessionKey, {
+				named: messageId,
+				input,
+				mode: "enqueue",
+				resets: false,
+				meta: undefined,
+				expect: undefined,
+				parent: { awake: async () => {}, childOf: () => child },
 			}),
 		);
 	}
@@ -197,7 +225,7 @@ export class Intake<Input, Output, Meta> {
 					? {}
 					: {
 							prepare: async (session: LiveSession) => {
-								await this.#awake(message.parent);
+								await message.parent?.awake();
 								if (named === undefined) return;
 								known = await knownMessage(engine, session, messageId);
 							},
@@ -218,7 +246,7 @@ export class Intake<Input, Output, Meta> {
 					// Whatever came in between: a closing runtime takes no further message.
 					engine.mustBeOpen("send");
 					policy ??= this.#policy(facts, messageId, input, mode);
-					parent = message.parent && this.#childOf(message.parent, sessionKey);
+					parent = message.parent?.childOf() ?? null;
 					const at = engine.now();
 					return {
 						type: "message",
@@ -333,18 +361,14 @@ export class Intake<Input, Output, Meta> {
 	}
 
 	/** A parent whose actor was dropped by a failed commit is read again, so that its word can be had at once. */
-	async #awake(parent: Arriving["parent"]): Promise<void> {
-		if (!parent) return;
-		const { sessionKey } = parent.live.ticket;
+	async #awake(live: LiveRun): Promise<void> {
+		const { sessionKey } = live.ticket;
 		if (!this.#engine.directory.find(sessionKey)?.decided)
 			await this.#engine.touch(sessionKey);
 	}
 
 	/** The link of a child to its parent. Both sessions are of this process, so that its word counts at this moment. */
-	#childOf(
-		{ live, attached }: NonNullable<Arriving["parent"]>,
-		sessionKey: string,
-	): ChildOf {
+	#childOf(live: LiveRun, attached: boolean, sessionKey: string): ChildOf {
 		const { ticket } = live;
 		const session = this.#engine.directory.find(ticket.sessionKey);
 		const run = session?.decided?.run;

@@ -1,8 +1,8 @@
 /**
- * `turnkeeper/restate`: the same sessions on a Restate cluster. `sessionServices` are served by any number of processes, `connectSessions`
- * is the runtime of a host.
+ * The same sessions on a Restate cluster: `sessionServices` are served by any number of processes, `connectSessions` is the runtime of a
+ * host.
  *
- * @module
+ * @module turnkeeper/restate
  */
 export { type ConnectOptions, connectSessions } from "./restate/client.ts";
 export {

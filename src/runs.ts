@@ -58,12 +58,12 @@ export class Runs implements DeadlineHost {
 	readonly #host: RunsHost;
 	/** Runs that are about to be abandoned, and children that are about to be told to stop, by when. */
 	readonly #abandoning = new Set<LiveRun>();
-	readonly #stopping = new Map<Child, number>();
+	readonly #stopping = new Map<object, number>();
 
 	constructor(host: RunsHost) {
 		this.#host = host;
 		this.children = new Children((child, deadline) =>
-			this.#stopChild(child, deadline),
+			this.stopChild(child, deadline),
 		);
 		this.progress = new Progress(
 			host.options.clock,
@@ -191,7 +191,10 @@ export class Runs implements DeadlineHost {
 	}
 
 	/** Told once, unless it is to end sooner than it was told. */
-	#stopChild(child: Child, deadline: number): void {
+	stopChild(
+		child: Pick<Child, "messageId" | "sessionKey">,
+		deadline: number,
+	): void {
 		const { sessionKey, messageId } = child;
 		if ((this.#stopping.get(child) ?? Number.POSITIVE_INFINITY) <= deadline)
 			return;

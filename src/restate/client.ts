@@ -17,6 +17,7 @@ import type { RunRecord } from "../../machines/run.ts";
 import type { RunTicket } from "../../machines/ticket.ts";
 import {
 	checkCount,
+	checkJson,
 	checkMs,
 	checkName,
 	checkOptions,
@@ -39,7 +40,6 @@ import type {
 	SendOptions,
 	SendReceipt,
 	SessionRuntime,
-	Settled,
 	StopOptions,
 	StopReport,
 } from "../runtime.ts";
@@ -47,6 +47,7 @@ import type { ListQuery, Page, PageQuery, TranscriptQuery } from "../store.ts";
 import { Admin } from "./admin.ts";
 import { Door } from "./door.ts";
 import type { RunView } from "./protocol.ts";
+import { type Accepted, RemoteReceipt } from "./receipt.ts";
 import { RemoteAdmittedRun, RunLife } from "./remote-run.ts";
 
 /** Where the sessions are. */
@@ -162,30 +163,19 @@ class Connected<Input, Output, Meta>
 	): Promise<SendReceipt<Output>> {
 		const key = this.#key("send", sessionKey);
 		// With an id of its own a call whose answer is lost can be made again.
-		const options = { messageId: risingId(), ...checkOptions(given) };
-		const receipt = await this.#door.call<Omit<SendReceipt<Output>, "settled">>(
-			key,
-			"send",
-			[input, options],
+		const options = { messageId: risingId(), ...checked(given) };
+		const accepted = await this.#door.call<Accepted>(key, "send", [
+			checkJson(input, "input"),
+			options,
+		]);
+		return new RemoteReceipt(accepted, () =>
+			this.#door.endOf<Output>(
+				key,
+				accepted.messageId,
+				this.#logger,
+				this.#closing.signal,
+			),
 		);
-		return new RemoteReceipt(receipt, () =>
-			this.#endOf(key, receipt.messageId),
-		);
-	}
-
-	async #endOf(key: string, messageId: string): Promise<Settled<Output>> {
-		try {
-			return await this.#wait<Settled<Output>>(key, {
-				of: "message",
-				messageId,
-			});
-		} catch (error) {
-			this.#logger.warn(
-				{ error, sessionKey: key, messageId },
-				`the end of message ${messageId} is not known here`,
-			);
-			return { ticket: null, outcome: "interrupted" };
-		}
 	}
 
 	async #wait<Value>(
@@ -209,7 +199,7 @@ class Connected<Input, Output, Meta>
 		const { ticket, view } = await this.#door.call<{
 			ticket: RunTicket;
 			view: RunView;
-		}>(key, "admit", [{ runId: risingId(), ...checkOptions(options) }]);
+		}>(key, "admit", [{ runId: risingId(), ...checked(options) }]);
 		const life = new RunLife(ticket, view);
 		void this.#watch(key, life);
 		return new RemoteAdmittedRun<Meta>(this.#door, life, this.#logger);
@@ -286,7 +276,7 @@ class Connected<Input, Output, Meta>
 		given: StopOptions | undefined,
 	): Promise<Answer<StopReport<Meta>, Meta>> {
 		const key = this.#key(name, sessionKey);
-		return this.#door.stop(key, name, [checkOptions(given)]);
+		return this.#door.stop(key, name, [checked(given)]);
 	}
 
 	async resume(
@@ -296,7 +286,11 @@ class Connected<Input, Output, Meta>
 	): Promise<Answer<null, Meta>> {
 		this.#mustBeOpen("resume");
 		checkTicket(ticket, ["sessionKey", "generation", "runId"]);
-		return this.#door.call(ticket.sessionKey, "resume", [ticket, name, value]);
+		return this.#door.call(ticket.sessionKey, "resume", [
+			ticket,
+			name,
+			checkJson(value, "value"),
+		]);
 	}
 
 	readonly queue: SessionRuntime<Input, Output, Meta>["queue"] = {
@@ -308,7 +302,7 @@ class Connected<Input, Output, Meta>
 		update: async (sessionKey, messageId, change) =>
 			this.#door.call(this.#key("queue.update", sessionKey), "queue.update", [
 				messageId,
-				change,
+				checkOptions(change, "change"),
 			]),
 		remove: async (sessionKey, messageId) =>
 			this.#door.call(this.#key("queue.remove", sessionKey), "queue.remove", [
@@ -322,7 +316,7 @@ class Connected<Input, Output, Meta>
 		options?: { expect?: object },
 	): Promise<Answer<null, Meta>> {
 		return this.#door.call(this.#key("patch", sessionKey), "patch", [
-			meta,
+			checkJson(meta, "meta"),
 			checkOptions(options),
 		]);
 	}
@@ -506,28 +500,10 @@ class Connected<Input, Output, Meta>
 	}
 }
 
-/** Its end is asked for when somebody looks: most hosts do not. */
-class RemoteReceipt<Output> implements SendReceipt<Output> {
-	readonly disposition: SendReceipt["disposition"];
-	readonly messageId: string;
-	readonly ticket: SendReceipt["ticket"];
-	readonly row: SessionRow;
-	readonly #ask: () => Promise<Settled<Output>>;
-	#settled: Promise<Settled<Output>> | null = null;
-
-	constructor(
-		{ disposition, messageId, ticket, row }: Omit<SendReceipt, "settled">,
-		ask: () => Promise<Settled<Output>>,
-	) {
-		this.disposition = disposition;
-		this.messageId = messageId;
-		this.ticket = ticket;
-		this.row = row;
-		this.#ask = ask;
-	}
-
-	get settled(): Promise<Settled<Output>> {
-		this.#settled ??= this.#ask();
-		return this.#settled;
-	}
+/** Options whose fields of the host's are JSON: on their way they would become it unasked. */
+function checked<Options extends object>(given: Options | undefined): Options {
+	const options = checkOptions(given);
+	const { meta } = options as { readonly meta?: unknown };
+	if (meta !== undefined) checkJson(meta, "meta");
+	return options;
 }

@@ -5,16 +5,19 @@ import {
 	type Opts,
 	rpc,
 } from "@restatedev/restate-sdk-clients";
-import type { TranscriptEntry } from "../../machines/facts.ts";
+import type { ChildOf, TranscriptEntry } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import type { LifecycleReport, Verdict } from "../../machines/report.ts";
 import { type RunTicket, ticketId } from "../../machines/ticket.ts";
 import { errorText, TurnkeeperError } from "../errors.ts";
 import { freshSessionId } from "../ids.ts";
+import type { Logger } from "../logger.ts";
+import type { SendReceipt, Settled } from "../runtime.ts";
 import type { Page, TranscriptQuery } from "../store.ts";
 import {
 	type ActName,
 	type Answered,
+	type Asked,
 	type Awaited,
 	type CallName,
 	type ProgressApi,
@@ -28,6 +31,7 @@ import {
 	sessionsService,
 	toldBy,
 } from "./protocol.ts";
+import { type Accepted, RemoteReceipt } from "./receipt.ts";
 
 export class Door {
 	readonly #ingress: Ingress;
@@ -56,7 +60,7 @@ export class Door {
 		name: CallName,
 		args: readonly unknown[],
 	): Promise<Value> {
-		const asked = { protocol: protocolVersion, name, args };
+		const asked = askedWith(name, args);
 		const answer = await this.#reach<Answered>(name, (opts) =>
 			this.#session(sessionKey).call(asked, opts),
 		);
@@ -68,7 +72,7 @@ export class Door {
 		name: StopName,
 		args: readonly unknown[],
 	): Promise<Value> {
-		const asked = { protocol: protocolVersion, name, args };
+		const asked = askedWith(name, args);
 		const answer = await this.#outlast<Answered>(name, (opts) =>
 			this.#session(sessionKey).stop(asked, opts),
 		);
@@ -80,7 +84,7 @@ export class Door {
 		name: ReadName,
 		args: readonly unknown[] = [],
 	): Promise<Value> {
-		const asked = { protocol: protocolVersion, name, args };
+		const asked = askedWith(name, args);
 		const answer = await this.#reach<Answered>(name, (opts) =>
 			this.#session(sessionKey).read(asked, opts),
 		);
@@ -92,7 +96,7 @@ export class Door {
 		name: ActName,
 		args: readonly unknown[],
 	): Promise<{ readonly value: unknown; readonly view: RunView }> {
-		const act = { protocol: protocolVersion, ticket, name, args };
+		const act = { ...askedWith(name, args), ticket };
 		const answer = await this.#reach<Answered>(name, (opts) =>
 			this.#session(ticket.sessionKey).act(act, opts),
 		);
@@ -111,6 +115,44 @@ export class Door {
 			signal,
 		);
 		return answer as Value;
+	}
+
+	/** How a message ended, whenever that is. Never rejects. */
+	async endOf<Output>(
+		sessionKey: string,
+		messageId: string,
+		logger: Logger,
+		signal?: AbortSignal,
+	): Promise<Settled<Output>> {
+		try {
+			const awaited = { of: "message", messageId } as const;
+			return await this.wait<Settled<Output>>(sessionKey, awaited, signal);
+		} catch (error) {
+			if (!signal?.aborted)
+				logger.warn(
+					{ error, sessionKey, messageId },
+					`the end of message ${messageId} is not known here: ${errorText(error)}`,
+				);
+			return { ticket: null, outcome: "interrupted" };
+		}
+	}
+
+	/** A message that a run spawned, with that run's word. */
+	async receive(
+		sessionKey: string,
+		input: JsonValue,
+		messageId: string,
+		child: ChildOf,
+		logger: Logger,
+	): Promise<SendReceipt> {
+		const accepted = await this.call<Accepted>(sessionKey, "receive", [
+			input,
+			messageId,
+			child,
+		]);
+		return new RemoteReceipt(accepted, () =>
+			this.endOf(sessionKey, messageId, logger),
+		);
 	}
 
 	transcript(
@@ -217,6 +259,15 @@ export class Door {
 			cause,
 		);
 	}
+}
+
+/** What was left out at the end stays so: JSON would make it null. */
+function askedWith<Name extends string>(
+	name: Name,
+	args: readonly unknown[],
+): Asked<Name> {
+	const given = args.findLastIndex((one) => one !== undefined);
+	return { protocol: protocolVersion, name, args: args.slice(0, given + 1) };
 }
 
 function statusOf(error: unknown): number | null {

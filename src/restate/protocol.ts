@@ -30,6 +30,7 @@ export const calls = [
 	"patch",
 	"resume",
 	"import",
+	"receive",
 	"queue.update",
 	"queue.remove",
 ] as const;
@@ -57,6 +58,8 @@ export type ActName =
 	| "deliver"
 	| "delivered"
 	| "pull"
+	| "spawn"
+	| "rest"
 	| "release";
 
 export interface Asked<Name extends string> {
@@ -142,6 +145,8 @@ export interface SessionApi {
 		watched: { readonly awakeable: string; readonly for: Awaited },
 	): Promise<void>;
 	returned(ctx: unknown, returned: Returned): Promise<void>;
+	/** A message of this session is attached to a run that was told to stop, or is over. */
+	stopChild(ctx: unknown, child: StoppedChild): Promise<void>;
 	alarm(ctx: unknown, alarm: { readonly at: number }): Promise<void>;
 }
 
@@ -167,6 +172,12 @@ export interface ProgressApi {
 	): Promise<ProgressPage | null>;
 	/** Nobody will ask any more. */
 	forget(ctx: unknown): Promise<void>;
+}
+
+export interface StoppedChild {
+	readonly messageId: string;
+	/** When it is abandoned, epoch ms. */
+	readonly deadline: number;
 }
 
 /** A run's executor came to its end. */

@@ -3,6 +3,7 @@
  * what is committed of the run comes here as a view. What lives with the run in this process ends with it.
  */
 import type {
+	ChildOf,
 	Message,
 	QueuedMessage,
 	SessionRow,
@@ -14,6 +15,7 @@ import type { Verdict } from "../../machines/report.ts";
 import type { RunTicket } from "../../machines/ticket.ts";
 import {
 	checkCount,
+	checkFlag,
 	checkJson,
 	checkMs,
 	checkName,
@@ -26,6 +28,7 @@ import {
 import { staleRun } from "../asking.ts";
 import { idempotencyKeyOf } from "../deliveries.ts";
 import { errorText, RunAborted, TurnkeeperError } from "../errors.ts";
+import { risingId } from "../ids.ts";
 import type { Logger } from "../logger.ts";
 import type {
 	AdmittedRun,
@@ -49,6 +52,8 @@ export class RunLife {
 	readonly begun = new Set<string>();
 	readonly scope = new AsyncDisposableStack();
 	isReturned = false;
+	/** Receipts of the messages that are attached to it. */
+	readonly children: SendReceipt[] = [];
 	/** There is progress of it to forget. */
 	hasTold = false;
 
@@ -263,11 +268,38 @@ class RemoteHandle<Meta> implements Run<Meta> {
 		});
 	}
 
-	spawn(): Promise<SendReceipt> {
+	spawn(
+		sessionKey: string,
+		given: JsonValue,
+		how: { messageId?: string; attached?: boolean } = {},
+	): Promise<SendReceipt> {
 		return handed(async () => {
-			throw invalid(
-				"spawn does not exist on Restate yet; use send, from the host",
+			this.#mustAct();
+			checkName(sessionKey, "sessionKey");
+			const { attached = true, messageId = risingId() } = checkOptions(how);
+			checkFlag(attached, "attached");
+			checkName(messageId, "messageId");
+			const input = checkJson(given, "input");
+			const { ticket } = this.life;
+			if (sessionKey === ticket.sessionKey)
+				throw invalid(
+					`sessionKey is ${shown(sessionKey)}, the session of run ${shown(ticket.runId)} itself; a child needs another one, a message of its own goes by send`,
+				);
+			const { view, value } = await this.door.act(ticket, "spawn", [
+				sessionKey,
+				messageId,
+				attached,
+			]);
+			this.life.see(view);
+			const receipt = await this.door.receive(
+				sessionKey,
+				input,
+				messageId,
+				value as ChildOf,
+				this.#logger,
 			);
+			if (attached) this.life.children.push(receipt);
+			return receipt;
 		});
 	}
 

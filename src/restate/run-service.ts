@@ -59,11 +59,12 @@ export function runService<Input, Output, Meta>(
 				const life = new RunLife(ticket, start.view);
 				// Cut off from Restate, this process drives the run no more: another may have been told that it died.
 				const { attemptCompletedSignal } = ctx.request();
-				attemptCompletedSignal.addEventListener("abort", () =>
-					life.abort(
-						new RunAborted("shutdown", "the connection to Restate ended"),
-					),
-				);
+				attemptCompletedSignal.addEventListener("abort", () => {
+					if (!life.isReturned)
+						life.abort(
+							new RunAborted("shutdown", "the connection to Restate ended"),
+						);
+				});
 				const work = ctx.run("execute", (): Promise<Executed> | Executed =>
 					isFirst ? execute(config, door, life, start) : died,
 				);
@@ -146,15 +147,26 @@ async function execute<Input, Output, Meta>(
 				: { outcome: "failed", error: errorText(error) };
 	}
 	life.return();
-	await Promise.allSettled(life.pending);
+	await rest(door, life);
 	await disposed(config, life);
-	await Promise.allSettled(life.pending);
+	// What is disposed may begin something for the last time.
+	await rest(door, life);
 	return {
 		...end,
 		messages: [...start.messages, ...(run?.taken ?? [])],
 		unread: run?.unread ?? [],
 		hasTold: life.hasTold,
 	};
+}
+
+/** Resolves when nothing that the run has begun is under way. */
+async function rest(door: Door, life: RunLife): Promise<void> {
+	await Promise.allSettled(life.pending);
+	const children = life.children.splice(0);
+	if (children.length === 0) return;
+	// A run that is over by now has had them told to stop.
+	await door.act(life.ticket, "rest", []).catch(() => {});
+	await Promise.all(children.map(({ settled }) => settled));
 }
 
 /** What can no longer be read is no reason to run nothing. */

@@ -1,4 +1,5 @@
 /** Owns what a Restate endpoint is given: the object of sessions, the service that executes their runs, and the object of their progress. */
+import type { EndpointOptions } from "@restatedev/restate-sdk";
 import type { JsonValue } from "../../machines/json.ts";
 import { checkMs, checkOptions, invalid, shown } from "../arguments.ts";
 import { configOf } from "../config.ts";
@@ -46,7 +47,9 @@ export function sessionServices<
 	Input = JsonValue,
 	Output = unknown,
 	Meta = JsonValue,
->(options: SessionServicesOptions<Input, Output, Meta>) {
+>(
+	options: SessionServicesOptions<Input, Output, Meta>,
+): EndpointOptions["services"] {
 	const { ingress, run, headers, timeoutMs, ...same } = checkOptions(options);
 	checkUrl(ingress, "options.ingress", "http://127.0.0.1:8080");
 	if (run !== undefined && typeof run !== "function")

@@ -48,6 +48,13 @@ interface Executing {
 	readonly told: number;
 }
 
+/** A message to another session that is attached to a run of this one. */
+interface AttachedChild {
+	readonly parent: RunTicket;
+	readonly sessionKey: string;
+	readonly messageId: string;
+}
+
 /** Somebody who is answered by an awakeable of this id. */
 interface Waiter {
 	readonly id: string;
@@ -61,6 +68,8 @@ export interface KeptSession {
 	readonly facts: SessionFacts | null;
 	readonly executing: readonly Executing[];
 	readonly waiters: readonly Waiter[];
+	/** Until they are told to stop. */
+	readonly children: readonly AttachedChild[];
 	/** When the object is to be called again, epoch ms. */
 	readonly alarm: number | null;
 	/** Names of the outputs that are kept, the oldest first. */
@@ -78,6 +87,7 @@ const unused: KeptSession = {
 	facts: null,
 	executing: [],
 	waiters: [],
+	children: [],
 	alarm: null,
 	outputs: [],
 };
@@ -95,6 +105,8 @@ export class Serving<Input, Output, Meta> {
 	readonly #written: string;
 	readonly #starts: NonNullable<Turn["start"]>[] = [];
 	readonly #turns: Turn[] = [];
+	/** By ticket. */
+	readonly #resting = new Set<string>();
 	readonly #draining = Promise.withResolvers<typeof draining>();
 
 	private constructor(
@@ -166,8 +178,15 @@ export class Serving<Input, Output, Meta> {
 		awakeable: string | null = null,
 	): Promise<Value | typeof draining> {
 		const at = await ctx.date.now();
-		const kept = (await ctx.get<KeptSession>(keptName)) ?? unused;
-		const serving = new Serving(ctx, config, at, kept, awakeable);
+		const kept = await ctx.get<KeptSession>(keptName);
+		const serving = new Serving(
+			ctx,
+			config,
+			at,
+			// An older version of this may not have known of all of it.
+			{ ...unused, ...kept },
+			awakeable,
+		);
 		return serving.#serve(act);
 	}
 
@@ -185,6 +204,7 @@ export class Serving<Input, Output, Meta> {
 		await this.#rest();
 		await this.#start();
 		this.#tell();
+		this.#stopChildren();
 		await this.#answer();
 		this.#setAlarm();
 		this.#write();
@@ -252,6 +272,40 @@ export class Serving<Input, Output, Meta> {
 			if (!view.isOver) executing.push({ ...one, told });
 		}
 		this.#keep({ executing });
+	}
+
+	/** A run has spawned a message that is attached to it. */
+	attach(parent: RunTicket, sessionKey: string, messageId: string): void {
+		const child = { parent, sessionKey, messageId };
+		this.#keep({ children: [...this.#kept.children, child] });
+	}
+
+	/** A run rests until what is attached to it has ended, which is told to. */
+	rests(ticket: RunTicket): void {
+		this.#resting.add(ticketId(ticket));
+	}
+
+	#stopChildren(): void {
+		const children = this.#kept.children.filter((child) => {
+			const { stop, isOver } = viewOf(this.facts(), child.parent);
+			const rests = this.#resting.has(ticketId(child.parent));
+			if (!stop && !isOver && !rests) return true;
+			const run = unsettledRuns(this.facts()).find((one) =>
+				ownsRun(one, child.parent),
+			);
+			const { graceMs } = this.engine.options;
+			this.#ctx
+				.objectSendClient<SessionApi>(
+					{ name: sessionsService },
+					child.sessionKey,
+				)
+				.stopChild({
+					messageId: child.messageId,
+					deadline: run?.stop?.deadline ?? this.#clock.now() + graceMs,
+				});
+			return false;
+		});
+		this.#keep({ children });
 	}
 
 	async #answer(): Promise<void> {

@@ -7,10 +7,12 @@ import {
 	type TypedState,
 } from "@restatedev/restate-sdk";
 import type { SessionEvent } from "../../machines/events.ts";
-import { shownRow, unusedFacts } from "../../machines/facts.ts";
+import { type ChildOf, shownRow, unusedFacts } from "../../machines/facts.ts";
 import { messageOf } from "../../machines/line.ts";
+import { ownsRun } from "../../machines/run.ts";
+import type { RunTicket } from "../../machines/ticket.ts";
 import { invalid, shown } from "../arguments.ts";
-import { ask } from "../asking.ts";
+import { ask, staleRun } from "../asking.ts";
 import { messagesOf } from "../boot.ts";
 import type { Config } from "../config.ts";
 import { armWaits } from "../deadlines.ts";
@@ -34,6 +36,7 @@ import {
 	type Returned,
 	type SessionApi,
 	type StopName,
+	type StoppedChild,
 	sessionsService,
 } from "./protocol.ts";
 import { draining, type KeptSession, keptName, Serving } from "./serving.ts";
@@ -100,6 +103,10 @@ export function sessionObject<Input, Output, Meta>(
 			),
 			returned: (ctx: Exclusive, returned: Returned) =>
 				serve(ctx, (serving) => settle(serving, returned)),
+			stopChild: (ctx: Exclusive, { messageId, deadline }: StoppedChild) =>
+				serve(ctx, async ({ engine, key }) =>
+					engine.runs.stopChild({ sessionKey: key, messageId }, deadline),
+				),
 			alarm: (ctx: Exclusive, { at }: { readonly at: number }) =>
 				serve(ctx, async (serving) => serving.rang(at)),
 		},
@@ -134,6 +141,11 @@ async function called<Input, Output, Meta>(
 			return calls.commands.resume(first, second, third);
 		case "import":
 			return calls.importer.import([first]);
+		case "receive": {
+			const receipt = await calls.intake.receive(key, first, second, third);
+			const { disposition, messageId, ticket, row } = receipt;
+			return { disposition, messageId, ticket, row };
+		}
 		case "queue.update":
 			return calls.queue.update(key, first, second);
 		case "queue.remove":
@@ -161,9 +173,10 @@ async function acted<Input, Output, Meta>(
 }
 
 async function carriedOut<Input, Output, Meta>(
-	{ engine }: Serving<Input, Output, Meta>,
+	serving: Serving<Input, Output, Meta>,
 	{ ticket, name, args }: Act,
 ): Promise<unknown> {
+	const { engine } = serving;
 	const [first, second, third] = args as [never, never, never];
 	// What counts for a run that has settled as well.
 	switch (name) {
@@ -173,6 +186,10 @@ async function carriedOut<Input, Output, Meta>(
 			return note(engine, ticket, first, second, third);
 		case "release":
 			return release(engine, ticket);
+		case "spawn":
+			return spawn(serving, ticket, args as never);
+		case "rest":
+			return serving.rests(ticket);
 	}
 	const live = engine.registry.get(ticket);
 	if (live) engine.runs.alive(live);
@@ -184,6 +201,26 @@ async function carriedOut<Input, Output, Meta>(
 		armWaits(live, engine.runs);
 	}
 	return reply;
+}
+
+/** A run's word on a message that it spawns. From then on its stop finds that message, accepted or not. */
+function spawn<Input, Output, Meta>(
+	serving: Serving<Input, Output, Meta>,
+	ticket: RunTicket,
+	[sessionKey, messageId, attached]: readonly [string, string, boolean],
+): ChildOf {
+	const { run } = serving.facts();
+	if (!run || run.stop || !ownsRun(run, ticket)) throw staleRun(ticket);
+	if (attached && run.ancestors.includes(sessionKey))
+		throw invalid(
+			`sessionKey is ${shown(sessionKey)}, whose run waits for session ${shown(ticket.sessionKey)} of run ${shown(ticket.runId)}: each would wait for the other; spawn it with attached: false`,
+		);
+	if (attached) serving.attach(ticket, sessionKey, messageId);
+	return {
+		run: ticket,
+		attached,
+		ancestors: attached ? [...run.ancestors, ticket.sessionKey] : [],
+	};
 }
 
 /** What a run asks its session. */
@@ -202,7 +239,13 @@ function askedBy(
 			return { type: "rotate", at, ticket, sessionId: first ?? fresh() };
 		}
 		case "waitFor":
-			return { type: "wait", at, ticket, name: first, deadline: second };
+			return {
+				type: "wait",
+				at,
+				ticket,
+				name: first,
+				deadline: second === null ? null : at + second,
+			};
 		case "deliver":
 			return { type: "deliver", at, ticket, name: first, unbegun: second };
 		case "pull":

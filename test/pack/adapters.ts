@@ -138,7 +138,29 @@ console.log(counted, telemetry.within(admitted, () => admitted.ticket.runId));
 `,
 };
 
-export const adapters: readonly Adapter[] = [aiSdk, chatSdk, otel];
+const restate: Adapter = {
+	entry: "turnkeeper/restate",
+	peer: "@restatedev/restate-sdk",
+	versions: ["@restatedev/restate-sdk"],
+	beside: ["@restatedev/restate-sdk-clients"],
+	program: `
+import { createEndpointHandler } from "@restatedev/restate-sdk";
+import type { SessionRuntime } from "turnkeeper";
+import { type ConnectOptions, connectSessions, sessionServices } from "turnkeeper/restate";
+
+const options: ConnectOptions = { ingress: "http://127.0.0.1:1" };
+const services = sessionServices<string, number>({
+	...options,
+	run: (run) => run.messages.length,
+});
+createEndpointHandler({ services });
+const runtime: SessionRuntime<string, number> = connectSessions(options);
+await using closed = runtime;
+console.log(services.length);
+`,
+};
+
+export const adapters: readonly Adapter[] = [aiSdk, chatSdk, otel, restate];
 
 /** An example of the README that is marked as compiled here. */
 function example(name: string): string {

@@ -16,6 +16,7 @@ const budgets: Readonly<Record<string, number>> = {
 	"turnkeeper/otel": 50,
 	"turnkeeper/openclaw": 360,
 	"turnkeeper/maps/openclaw": 25,
+	"turnkeeper/restate": 380,
 	"turnkeeper/testing": 820,
 };
 
