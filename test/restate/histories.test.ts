@@ -32,7 +32,7 @@ const executors = new Map<
 >();
 
 beforeAll(async () => {
-	server = await startServer();
+	server = await startServer({ replays: true });
 	endpoint = await serve<JsonValue, unknown, JsonValue>(server, {
 		logger: silent,
 		graceMs: 500,

@@ -31,7 +31,10 @@ async function freePort(): Promise<number> {
 	return port;
 }
 
-export async function startServer(): Promise<Server> {
+/** `replays`: each handler is suspended whenever it waits, and played again from its beginning. */
+export async function startServer(
+	options: { readonly replays?: boolean } = {},
+): Promise<Server> {
 	const folder = await mkdtemp(join(tmpdir(), "turnkeeper-restate-"));
 	const [ingressPort, adminPort, nodePort] = await Promise.all([
 		freePort(),
@@ -49,6 +52,9 @@ export async function startServer(): Promise<Server> {
 				RESTATE_DEFAULT_NUM_PARTITIONS: "4",
 				RESTATE_DISABLE_TELEMETRY: "true",
 				RUST_LOG: "error",
+				...(options.replays
+					? { RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT: "0s" }
+					: {}),
 			},
 			stdio: "ignore",
 		},
