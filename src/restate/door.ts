@@ -1,4 +1,5 @@
 /** Owns the way from a process to the objects of its sessions: Restate's ingress, and what is told when it leads nowhere. */
+import { setTimeout as pause } from "node:timers/promises";
 import {
 	connect,
 	type Ingress,
@@ -32,6 +33,9 @@ import {
 	toldBy,
 } from "./protocol.ts";
 import { type Accepted, RemoteReceipt } from "./receipt.ts";
+
+/** Between two tries to reach Restate again. */
+const pauseMs = 200;
 
 export class Door {
 	readonly #ingress: Ingress;
@@ -220,17 +224,20 @@ export class Door {
 	): Promise<Value> {
 		const idempotencyKey = freshSessionId();
 		const given = signal ? { idempotencyKey, signal } : { idempotencyKey };
-		let broken = 0;
+		/** Since when it cannot be reached. */
+		let since: number | null = null;
 		for (;;) {
-			const since = performance.now();
+			const asked = performance.now();
 			try {
 				return await ask(rpc.opts(given));
 			} catch (error) {
 				signal?.throwIfAborted();
-				if (performance.now() - since > this.#timeoutMs) broken = 0;
-				broken += 1;
-				if (broken > 3 || statusOf(error) !== null)
-					throw this.#failure(name, error);
+				if (statusOf(error) !== null) throw this.#failure(name, error);
+				const now = performance.now();
+				// One that stood for a while was there.
+				if (since === null || now - asked > pauseMs) since = now;
+				if (now - since > this.#timeoutMs) throw this.#failure(name, error);
+				await pause(pauseMs, undefined, signal ? { signal } : {});
 			}
 		}
 	}

@@ -47,6 +47,7 @@ export function runService<Input, Output, Meta>(
 		options: {
 			// A run may be silent for as long as it takes; how long that is allowed to be is the session's to say.
 			inactivityTimeout: { days: 365 },
+			ingressPrivate: true,
 			retryPolicy: { initialInterval: 50, maxInterval: 2000 },
 		},
 		handlers: {

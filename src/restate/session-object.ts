@@ -67,18 +67,20 @@ export function sessionObject<Input, Output, Meta>(
 				serve(ctx, (serving) => answerOf(() => called(serving, asked))),
 			act: (ctx: Exclusive, act: Act) =>
 				serve(ctx, (serving) => answerOf(() => acted(serving, act))),
-			begin: async (
-				ctx: Exclusive,
-				asked: Asked<StopName> & { readonly awakeable: string },
-			) => {
-				const answer = await Serving.serve(
-					ctx,
-					config,
-					(serving: Served) => answerOf(() => stopped(serving, asked)),
-					asked.awakeable,
-				);
-				return answer === draining ? null : answer;
-			},
+			begin: internal(
+				async (
+					ctx: Exclusive,
+					asked: Asked<StopName> & { readonly awakeable: string },
+				) => {
+					const answer = await Serving.serve(
+						ctx,
+						config,
+						(serving: Served) => answerOf(() => stopped(serving, asked)),
+						asked.awakeable,
+					);
+					return answer === draining ? null : answer;
+				},
+			),
 			stop: handlers.object.shared(
 				async (ctx: Shared, asked: Asked<StopName>) => {
 					const { id, promise } = ctx.awakeable();
@@ -86,13 +88,15 @@ export function sessionObject<Input, Output, Meta>(
 					return answer ?? { value: await promise };
 				},
 			),
-			watch: (
-				ctx: Exclusive,
-				watched: { readonly awakeable: string; readonly for: Awaited },
-			) =>
-				serve(ctx, async (serving) => {
-					serving.await(watched.awakeable, watched.for);
-				}),
+			watch: internal(
+				(
+					ctx: Exclusive,
+					watched: { readonly awakeable: string; readonly for: Awaited },
+				) =>
+					serve(ctx, async (serving) => {
+						serving.await(watched.awakeable, watched.for);
+					}),
+			),
 			wait: handlers.object.shared(async (ctx: Shared, awaited: Awaited) => {
 				const { id, promise } = ctx.awakeable();
 				await own(ctx).watch({ awakeable: id, for: awaited });
@@ -101,16 +105,27 @@ export function sessionObject<Input, Output, Meta>(
 			read: handlers.object.shared((ctx: Shared, asked: Asked<ReadName>) =>
 				answerOf(() => read(ctx, asked)),
 			),
-			returned: (ctx: Exclusive, returned: Returned) =>
+			returned: internal((ctx: Exclusive, returned: Returned) =>
 				serve(ctx, (serving) => settle(serving, returned)),
-			stopChild: (ctx: Exclusive, { messageId, deadline }: StoppedChild) =>
-				serve(ctx, async ({ engine, key }) =>
-					engine.runs.stopChild({ sessionKey: key, messageId }, deadline),
-				),
-			alarm: (ctx: Exclusive, { at }: { readonly at: number }) =>
+			),
+			stopChild: internal(
+				(ctx: Exclusive, { messageId, deadline }: StoppedChild) =>
+					serve(ctx, async ({ engine, key }) =>
+						engine.runs.stopChild({ sessionKey: key, messageId }, deadline),
+					),
+			),
+			alarm: internal((ctx: Exclusive, { at }: { readonly at: number }) =>
 				serve(ctx, async (serving) => serving.rang(at)),
+			),
 		},
 	});
+}
+
+/** For Restate's own calls alone: not by its ingress. */
+function internal<Arg, Value>(
+	handler: (ctx: Exclusive, arg: Arg) => Promise<Value>,
+) {
+	return handlers.object.exclusive({ ingressPrivate: true }, handler);
 }
 
 function own(ctx: Shared) {

@@ -24,7 +24,7 @@ import { temporaryFile } from "../support/stores.ts";
 
 /** Resolves when it is so: what comes over a socket comes when it comes. */
 export function until<T>(isSo: () => T | Promise<T>): Promise<T> {
-	return vi.waitFor(isSo, { timeout: 15_000, interval: 10 });
+	return vi.waitFor(isSo, { timeout: 45_000, interval: 10 });
 }
 
 /** A folder with the files of a page, such as they are. */

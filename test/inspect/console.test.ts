@@ -534,7 +534,8 @@ test("a page that does not read makes nothing grow, and sees the newest when it 
 	await until(() => expect(seen(slow)).toBe(changes));
 	const told = slow.said.filter(({ say }) => say === "session");
 	expect(told.length).toBeLessThan(changes);
-});
+	// Texts of this size take seconds each on a busy machine.
+}, 180_000);
 
 describe("while no page is open", () => {
 	test("nothing is followed, inspected or read", async () => {

@@ -6,14 +6,10 @@ import { join } from "node:path";
 import type { SessionRuntime } from "turnkeeper";
 import { connectSessions } from "turnkeeper/restate";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Noted, Work } from "../../examples/cluster/replica.ts";
+import { goingOn, Replicas } from "../../examples/cluster/replicas.ts";
 import { silent } from "../support/host.ts";
-import { overlaps, Replicas } from "./replicas.ts";
 import { type Server, startServer } from "./server.ts";
-
-interface Work {
-	readonly ms: number;
-	readonly heeds: boolean;
-}
 
 let folder: string;
 let server: Server;
@@ -21,14 +17,26 @@ let replicas: Replicas;
 let runtime: SessionRuntime<Work, string>;
 
 async function start(count: number, options: object = {}): Promise<void> {
-	replicas = new Replicas(server, join(folder, "history"), options);
-	await replicas.start(count);
+	replicas = new Replicas({
+		ingress: server.ingress,
+		history: join(folder, "history"),
+		services: { graceMs: 1000, ...options },
+		execArgv: ["--import", "./test/support/own-name.ts"],
+	});
+	await server.register(await replicas.start(count));
 	runtime = connectSessions<Work, string>({
 		ingress: server.ingress,
 		admin: server.admin,
 		logger: silent,
 	});
 	await runtime.start();
+}
+
+/** Runs of one session that went on at the same time. */
+function overlaps(history: readonly Noted[]): readonly string[] {
+	const found: string[] = [];
+	goingOn(history, (key, runs) => found.push(`${key}: ${runs.join(", ")}`));
+	return found;
 }
 
 beforeEach(async () => {

@@ -1,50 +1,51 @@
-/** Owns the replicas of a host in a test: processes behind one address, which can be killed and cut off, and the history that they write. */
+/** Owns the replicas of the host: processes behind one address, which can be killed and cut off, and the history that they write. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import type { RunTicket } from "turnkeeper";
 import { Balancer } from "./balancer.ts";
-import type { Server } from "./server.ts";
-
-export interface Noted {
-	readonly what: "began" | "told" | "ended" | "killed";
-	readonly pid: number;
-	readonly at: number;
-	readonly ticket?: RunTicket;
-	readonly messageIds?: readonly string[];
-}
+import type { Noted } from "./replica.ts";
 
 export interface Replica {
 	readonly process: ChildProcess;
 	readonly port: number;
 }
 
+export interface ReplicasOptions {
+	/** Where runs reach their sessions. */
+	readonly ingress: string;
+	/** The file that they write their history into. */
+	readonly history: string;
+	/** For `sessionServices`, as JSON. */
+	readonly services?: object;
+	/** For Node. */
+	readonly execArgv?: readonly string[];
+}
+
 export class Replicas implements AsyncDisposable {
-	readonly #server: Server;
-	readonly #history: string;
-	readonly #options: object;
+	readonly #options: ReplicasOptions;
 	readonly #balancer = new Balancer();
 	readonly #killed: Noted[] = [];
 	readonly all = new Set<Replica>();
 
-	constructor(server: Server, history: string, options: object = {}) {
-		this.#server = server;
-		this.#history = history;
+	constructor(options: ReplicasOptions) {
 		this.#options = options;
 	}
 
-	/** So many, known to the server. */
-	async start(count: number): Promise<void> {
+	/** So many. Resolves with their address. */
+	async start(count: number): Promise<string> {
 		const uri = await this.#balancer.listen();
 		await Promise.all(Array.from({ length: count }, () => this.add()));
-		await this.#server.register(uri);
+		return uri;
 	}
 
 	async add(): Promise<Replica> {
+		const { ingress, history, services = {}, execArgv = [] } = this.#options;
 		const child = fork(
 			new URL("replica.ts", import.meta.url),
-			[this.#server.ingress, this.#history, JSON.stringify(this.#options)],
-			{ execArgv: ["--import", "./test/support/own-name.ts"] },
+			[ingress, history, JSON.stringify(services)],
+			{ execArgv: [...execArgv] },
 		);
 		const [{ port }] = (await once(child, "message")) as [{ port: number }];
 		const replica = { process: child, port };
@@ -63,6 +64,7 @@ export class Replicas implements AsyncDisposable {
 		this.#killed.push({ what: "killed", pid: pid as number, at: Date.now() });
 	}
 
+	/** Nothing passes between it and Restate's calls any more. */
 	cut(replica: Replica): void {
 		this.#balancer.cut(replica.port);
 	}
@@ -71,7 +73,7 @@ export class Replicas implements AsyncDisposable {
 		this.#balancer.add(replica.port);
 	}
 
-	/** The one that executes a run. */
+	/** The one that executes a run, as soon as one does. */
 	async executing(ticket: RunTicket): Promise<Replica> {
 		for (;;) {
 			const begun = (await this.history()).find(
@@ -81,15 +83,16 @@ export class Replicas implements AsyncDisposable {
 				({ process: { pid } }) => pid === begun?.pid,
 			);
 			if (found) return found;
-			await new Promise((resolve) => setTimeout(resolve, 10));
+			await pause(10);
 		}
 	}
 
 	/** What the replicas wrote, and which of them were killed, in order. */
 	async history(): Promise<readonly Noted[]> {
-		const text = await readFile(this.#history, "utf8").catch(() => "");
-		const written: Noted[] = text
-			.split("\n")
+		const text = await readFile(this.#options.history, "utf8").catch(() => "");
+		// The last line may be on its way.
+		const lines = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
+		const written: Noted[] = lines
 			.filter((line) => line !== "")
 			.map((line) => JSON.parse(line));
 		return [...written, ...this.#killed].sort((a, b) => a.at - b.at);
@@ -101,9 +104,11 @@ export class Replicas implements AsyncDisposable {
 	}
 }
 
-/** Runs of one session that went on at the same time; those of a process end with it. */
-export function overlaps(history: readonly Noted[]): readonly string[] {
-	const found: string[] = [];
+/** Runs that go on, by session; those of a process end with it. Where a session has two, `overlapped` is told. */
+export function goingOn(
+	history: readonly Noted[],
+	overlapped: (sessionKey: string, runs: readonly string[]) => void = () => {},
+): Map<string, Map<string, number>> {
 	const going = new Map<string, Map<string, number>>();
 	for (const { what, pid, ticket } of history) {
 		if (what === "killed")
@@ -114,14 +119,12 @@ export function overlaps(history: readonly Noted[]): readonly string[] {
 		const runs = going.get(sessionKey) ?? new Map<string, number>();
 		going.set(sessionKey, runs);
 		const id = `${runId}#${attempt}`;
-		if (what === "ended") runs.delete(id);
-		else {
-			if (runs.size > 0)
-				found.push(
-					`${sessionKey}: ${id} began while ${[...runs.keys()]} went on`,
-				);
-			runs.set(id, pid);
+		if (what === "ended") {
+			runs.delete(id);
+			continue;
 		}
+		runs.set(id, pid);
+		if (runs.size > 1) overlapped(sessionKey, [...runs.keys()]);
 	}
-	return found;
+	return going;
 }
