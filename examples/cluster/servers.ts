@@ -136,14 +136,24 @@ export class Servers implements AsyncDisposable {
 			headers: { "content-type": "application/json" },
 			body: JSON.stringify({ uri, force: true }),
 		});
-		if (!response.ok)
-			throw new Error(`${response.status}: ${await response.text()}`);
+		const answer = await response.text();
+		if (!response.ok) throw new Error(`${response.status}: ${answer}`);
+		const [service] = (JSON.parse(answer) as { services: { name: string }[] })
+			.services;
+		// It takes a moment until each of them knows.
+		for (const { ingress } of this.running)
+			while (!(await knows(ingress, service?.name ?? ""))) await pause(50);
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		await Promise.all(this.all.map((one) => this.kill(one)));
 		await rm(this.#folder, { recursive: true, force: true });
 	}
+}
+
+async function knows(ingress: string, service: string): Promise<boolean> {
+	const response = await fetch(`${ingress}/${service}/-/-`, { method: "POST" });
+	return !(await response.text()).includes(`service '${service}' not found`);
 }
 
 function isOver({ exitCode, signalCode }: ChildProcess): boolean {

@@ -21,12 +21,15 @@ import {
 	type Asked,
 	type Awaited,
 	type CallName,
+	type Left,
 	type ProgressApi,
 	type ProgressPage,
 	progressService,
 	protocolVersion,
 	type ReadName,
+	type RunsApi,
 	type RunView,
+	runsService,
 	type SessionApi,
 	type StopName,
 	sessionsService,
@@ -191,6 +194,14 @@ export class Door {
 			"follow",
 			(opts) => this.#progress(ticket).follow(from, opts),
 			signal,
+		);
+	}
+
+	/** Tells an invocation that this process is cut off from how its executor ended. Nobody hears of a failure: its time goes by. */
+	async left(left: Left): Promise<void> {
+		const runs = this.#ingress.serviceClient<RunsApi>({ name: runsService });
+		await this.#reach<void>("left", (opts) => runs.left(left, opts)).catch(
+			() => {},
 		);
 	}
 

@@ -124,6 +124,8 @@ export type Awaited =
 
 /** The handlers of the service that executes runs, as those who call them see it. */
 export interface RunsApi {
+	/** How the executor ended of a process that Restate is cut off from. */
+	left(ctx: unknown, left: Left): Promise<void>;
 	execute(ctx: unknown, start: RunStart): Promise<void>;
 }
 
@@ -178,6 +180,18 @@ export interface StoppedChild {
 	readonly messageId: string;
 	/** When it is abandoned, epoch ms. */
 	readonly deadline: number;
+}
+
+/** All that an invocation knows of the run that it executed. */
+export interface Executed extends RunReturn {
+	readonly messages: readonly QueuedMessage[];
+	/** There is progress of it to forget. */
+	readonly hasTold: boolean;
+}
+
+export interface Left {
+	readonly invocation: string;
+	readonly executed: Executed;
 }
 
 /** A run's executor came to its end. */

@@ -1,15 +1,17 @@
 /**
  * Owns the service that executes runs: one invocation for each, which a signal tells what has become of its run. What it returns is the
- * session's to judge, by the ticket. An invocation that Restate begins again executes nothing: the process that had it is gone, and that
- * is how its run ended.
+ * session's to judge, by the ticket. An invocation that Restate begins again executes nothing: the process that had it is dead or cut off,
+ * and unless that says in time how its executor ended, the run was interrupted.
  */
 import {
 	type Context,
+	handlers,
+	InvocationIdParser,
 	RestatePromise,
 	rpc,
 	service,
 } from "@restatedev/restate-sdk";
-import type { Message, QueuedMessage } from "../../machines/facts.ts";
+import type { Message } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import { messageOf } from "../../machines/line.ts";
 import { ticketId } from "../../machines/ticket.ts";
@@ -18,6 +20,8 @@ import type { Config } from "../config.ts";
 import { errorText, isAbort, RunAborted } from "../errors.ts";
 import type { Door } from "./door.ts";
 import {
+	type Executed,
+	type Left,
 	type ProgressApi,
 	progressService,
 	type RunReturn,
@@ -33,9 +37,12 @@ import { signalName } from "./serving.ts";
 /** For those who still follow a run that has ended. */
 const forgetAfter = { minutes: 1 };
 
-interface Executed extends RunReturn {
-	readonly messages: readonly QueuedMessage[];
-	readonly hasTold: boolean;
+/** By which an invocation is told how the executor of a process ended that it is cut off from. */
+const leftSignal = "left";
+
+/** For Restate's own calls alone: not by its ingress. */
+function internal<Arg>(handler: (ctx: Context, arg: Arg) => Promise<void>) {
+	return handlers.handler({ ingressPrivate: true }, handler);
 }
 
 export function runService<Input, Output, Meta>(
@@ -47,63 +54,84 @@ export function runService<Input, Output, Meta>(
 		options: {
 			// A run may be silent for as long as it takes; how long that is allowed to be is the session's to say.
 			inactivityTimeout: { days: 365 },
-			ingressPrivate: true,
 			retryPolicy: { initialInterval: 50, maxInterval: 2000 },
 		},
 		handlers: {
-			execute: async (ctx: Context, start: RunStart): Promise<void> => {
-				const { ticket } = start;
-				let isFirst = false;
-				await ctx.run("begin", () => {
-					isFirst = true;
-				});
-				const life = new RunLife(ticket, start.view);
-				// Cut off from Restate, this process drives the run no more: another may have been told that it died.
-				const { attemptCompletedSignal } = ctx.request();
-				attemptCompletedSignal.addEventListener("abort", () => {
-					if (!life.isReturned)
-						life.abort(
-							new RunAborted("shutdown", "the connection to Restate ended"),
-						);
-				});
-				const work = ctx.run("execute", (): Promise<Executed> | Executed =>
-					isFirst ? execute(config, door, life, start) : died,
-				);
-				for (let told = 1; ; told += 1) {
-					const next = ctx.signal<RunView>(signalName(told));
-					const view = await RestatePromise.race([
-						work.map(() => null),
-						next.map((seen) => seen ?? null),
-					]);
-					if (view === null) break;
-					life.see(view);
-				}
-				const { hasTold, ...returned } = await work;
+			left: async (ctx: Context, { invocation, executed }: Left) =>
 				ctx
-					.objectSendClient<SessionApi>(
-						{ name: sessionsService },
-						ticket.sessionKey,
-					)
-					.returned({ ...returned, ticket });
-				if (hasTold)
+					.invocation(InvocationIdParser.fromString(invocation))
+					.signal(leftSignal)
+					.resolve(executed),
+			execute: internal(
+				async (ctx: Context, start: RunStart): Promise<void> => {
+					const { ticket } = start;
+					let isFirst = false;
+					await ctx.run("begin", () => {
+						isFirst = true;
+					});
+					const life = new RunLife(ticket, start.view);
+					const { attemptCompletedSignal: cut, id } = ctx.request();
+					cut.addEventListener("abort", () => {
+						if (!life.isReturned)
+							life.abort(
+								new RunAborted("shutdown", "the connection to Restate ended"),
+							);
+					});
+					const work = ctx.run("execute", async (): Promise<Executed> => {
+						if (!isFirst) return await gone(config);
+						const executed = await execute(config, door, life, start);
+						if (cut.aborted) await door.left({ invocation: id, executed });
+						return executed;
+					});
+					const left = ctx.signal<Executed>(leftSignal);
+					let executed: Executed | null = null;
+					for (let told = 1; !executed; told += 1) {
+						const next = ctx.signal<RunView>(signalName(told));
+						const first = await RestatePromise.race([
+							work.map((one) => ({ executed: one ?? null, view: null })),
+							left.map((one) => ({ executed: one ?? null, view: null })),
+							next.map((view) => ({ executed: null, view: view ?? null })),
+						]);
+						executed = first.executed;
+						if (first.view) life.see(first.view);
+					}
+					const { hasTold, ...returned } = executed;
 					ctx
-						.objectSendClient<ProgressApi>(
-							{ name: progressService },
-							ticketId(ticket),
+						.objectSendClient<SessionApi>(
+							{ name: sessionsService },
+							ticket.sessionKey,
 						)
-						.forget(rpc.sendOpts({ delay: forgetAfter }));
-			},
+						.returned({ ...returned, ticket });
+					if (hasTold)
+						ctx
+							.objectSendClient<ProgressApi>(
+								{ name: progressService },
+								ticketId(ticket),
+							)
+							.forget(rpc.sendOpts({ delay: forgetAfter }));
+				},
+			),
 		},
 	});
 }
 
-const died: Executed = {
-	outcome: "interrupted",
-	error: "the process that executed it is gone",
-	messages: [],
-	unread: [],
-	hasTold: true,
-};
+/**
+ * The process that began to execute is dead, or cut off and told to stop: it has its grace period to say how its executor ended. Then it
+ * counts as dead.
+ */
+async function gone({
+	clock,
+	graceMs,
+}: Pick<Config<never, never, never>, "clock" | "graceMs">): Promise<Executed> {
+	await new Promise<void>((resolve) => clock.setTimeout(resolve, graceMs));
+	return {
+		outcome: "interrupted",
+		error: "the process that executed it is gone",
+		messages: [],
+		unread: [],
+		hasTold: true,
+	};
+}
 
 /** Never throws: whatever the executor does is how its run ended. */
 async function execute<Input, Output, Meta>(
@@ -147,6 +175,13 @@ async function execute<Input, Output, Meta>(
 				? { outcome: "failed" }
 				: { outcome: "failed", error: errorText(error) };
 	}
+	// What a process did whose run was taken from it is no failure of its own.
+	if (
+		life.signal.aborted &&
+		isCut(life.signal.reason) &&
+		end.outcome === "failed"
+	)
+		end = { ...end, outcome: "interrupted" };
 	life.return();
 	await rest(door, life);
 	await disposed(config, life);
@@ -158,6 +193,10 @@ async function execute<Input, Output, Meta>(
 		unread: run?.unread ?? [],
 		hasTold: life.hasTold,
 	};
+}
+
+function isCut(reason: unknown): boolean {
+	return reason instanceof RunAborted && reason.by === "shutdown";
 }
 
 /** Resolves when nothing that the run has begun is under way. */

@@ -3,7 +3,8 @@ import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { SessionRuntime } from "turnkeeper";
+import { setTimeout as pause } from "node:timers/promises";
+import type { RunTicket, SessionRuntime } from "turnkeeper";
 import { connectSessions } from "turnkeeper/restate";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Noted, Work } from "../../examples/cluster/replica.ts";
@@ -94,33 +95,58 @@ describe("a replica that is killed in mid-run", () => {
 	}, 60_000);
 });
 
-test("a replica that is cut off: its run is told, what it returns changes nothing, and the session goes on elsewhere", async () => {
-	await start(2);
-	const receipt = await runtime.send(key, { ms: 1500, heeds: false });
-	const cut = await replicas.executing(receipt.ticket as never);
-	replicas.cut(cut);
-	expect((await receipt.settled).outcome).toBe("interrupted");
-	const next = await runtime.send(key, { ms: 1, heeds: true });
-	expect(await next.settled).toMatchObject({ outcome: "completed" });
-	const before = await runtime.get(key);
-	// The old run goes on to its end, and nobody hears of it.
-	while (
-		!(await replicas.history()).some(
-			({ what, ticket }) =>
-				what === "ended" && ticket?.runId === receipt.ticket?.runId,
-		)
-	)
-		await new Promise((resolve) => setTimeout(resolve, 50));
-	replicas.mend(cut);
-	const told = (await replicas.history()).filter(({ what }) => what === "told");
-	expect(told.map(({ ticket }) => ticket?.runId)).toEqual([
-		receipt.ticket?.runId,
-	]);
-	expect(await runtime.get(key)).toEqual(before);
-	const late = { ...(receipt.ticket as object), phase: "end" };
-	expect((await runtime.report(late as never)).verdict).toBe("duplicate");
-	expect(await runtime.get(key)).toEqual(before);
-}, 60_000);
+describe("a replica that is cut off in mid-run", () => {
+	/** Who executes the run of a message, cut off. */
+	async function cutOff(work: Work) {
+		await start(2);
+		const receipt = await runtime.send(key, work);
+		const ticket = receipt.ticket as RunTicket;
+		const replica = await replicas.executing(ticket);
+		replicas.cut(replica);
+		return { receipt, replica, ticket };
+	}
+	const next = { ms: 1, heeds: true };
+
+	test("ends its run, and nothing begins before it has", async () => {
+		const { receipt } = await cutOff(long);
+		expect((await receipt.settled).outcome).toBe("interrupted");
+		expect(await (await runtime.send(key, next)).settled).toMatchObject({
+			outcome: "completed",
+		});
+		expect(overlaps(await replicas.history())).toEqual([]);
+	}, 60_000);
+
+	test("may end it well within the grace period: that counts", async () => {
+		const { receipt, replica } = await cutOff({ ms: 600, heeds: false });
+		expect(await receipt.settled).toMatchObject({
+			outcome: "completed",
+			output: `done by ${replica.process.pid}`,
+		});
+	}, 60_000);
+
+	test("and goes on after that: the session goes on elsewhere, and what it returns changes nothing", async () => {
+		const { receipt, replica, ticket } = await cutOff({
+			ms: 4000,
+			heeds: false,
+		});
+		expect((await receipt.settled).outcome).toBe("interrupted");
+		await (await runtime.send(key, next)).settled;
+		const before = await runtime.get(key);
+		const hasEnded = async () =>
+			(await replicas.history()).some(
+				({ what, ticket: of }) =>
+					what === "ended" && of?.runId === ticket.runId,
+			);
+		while (!(await hasEnded())) await pause(50);
+		replicas.mend(replica);
+		expect(await runtime.get(key)).toEqual(before);
+		const late = { ...ticket, phase: "end" } as const;
+		expect((await runtime.report(late)).verdict).toBe("duplicate");
+		expect(await runtime.get(key)).toEqual(before);
+		const { items } = await runtime.refusals({ sessionKey: key });
+		expect(items).toMatchObject([{ verdict: "duplicate", report: late }]);
+	}, 60_000);
+});
 
 test("replicas that die again and again: nothing that was accepted is lost, each session settles", async () => {
 	await start(3);
