@@ -30,26 +30,37 @@ await servers.register(await replicas.start(3));
 await using runtime = await connectSessions<Work, string>({ ingress }).start();
 
 const slots: (Replica | null)[] = [...replicas.all];
-const counts = { sent: 0, failed: 0, ends: new Map<string, number>() };
+const counts = { accepted: 0, again: 0, ends: new Map<string, number>() };
 let isOver = false;
+
+/** Until it is answered: a server that is killed takes the calls with it that it was about to answer. An id makes that harmless. */
+async function surely<Value>(call: () => Promise<Value>): Promise<Value> {
+	for (;;)
+		try {
+			return await call();
+		} catch {
+			counts.again += 1;
+			await pause(200);
+		}
+}
 
 /** One conversation: a message after the other, now and then a reset in mid-run. */
 async function talk(key: string): Promise<void> {
-	while (!isOver)
-		try {
-			const { settled } = await runtime.send(key, {
-				ms: 200 + Math.random() * 2000,
-				heeds: Math.random() < 0.8,
-			});
-			counts.sent += 1;
-			if (Math.random() < 0.2) await runtime.reset(key);
-			const { outcome } = await settled;
-			counts.ends.set(outcome, (counts.ends.get(outcome) ?? 0) + 1);
-		} catch {
-			// A server that was killed has taken this call with it; the next one goes elsewhere.
-			counts.failed += 1;
-			await pause(200);
-		}
+	for (let n = 0; !isOver; n++) {
+		const work = {
+			ms: 200 + Math.random() * 1500,
+			heeds: Math.random() < 0.8,
+		};
+		const messageId = `message ${n}`;
+		const { settled } = await surely(() =>
+			runtime.send(key, work, { messageId }),
+		);
+		counts.accepted += 1;
+		if (Math.random() < 0.2)
+			await surely(() => runtime.reset(key, { messageId: `reset ${n}` }));
+		const { outcome } = await settled;
+		counts.ends.set(outcome, (counts.ends.get(outcome) ?? 0) + 1);
+	}
 }
 
 async function toggleReplica(i: number): Promise<void> {
@@ -88,7 +99,7 @@ async function print(): Promise<void> {
 		`servers   ${servers.all.map((one, i) => up(String(i + 1), servers.running.includes(one))).join("   ")}`,
 		`replicas  ${slots.map((one, i) => up("abc"[i] as string, one !== null)).join("   ")}`,
 		...(await Promise.all(lines)),
-		`  ${counts.sent} messages accepted, ends: ${[...counts.ends].map((one) => one.join(" ")).join(", ")}; ${counts.failed} calls to be made again`,
+		`  ${counts.accepted} messages accepted, ends: ${[...counts.ends].map((one) => one.join(" ")).join(", ")}; ${counts.again} calls made again`,
 	];
 	if (isTerminal) console.clear();
 	console.log(shown.join("\n"));

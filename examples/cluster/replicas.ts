@@ -19,7 +19,7 @@ export interface ReplicasOptions {
 	readonly history: string;
 	/** For `sessionServices`, as JSON. */
 	readonly services?: object;
-	/** For Node. */
+	/** For Node. Default: those of this process. */
 	readonly execArgv?: readonly string[];
 }
 
@@ -41,7 +41,12 @@ export class Replicas implements AsyncDisposable {
 	}
 
 	async add(): Promise<Replica> {
-		const { ingress, history, services = {}, execArgv = [] } = this.#options;
+		const {
+			ingress,
+			history,
+			services = {},
+			execArgv = process.execArgv,
+		} = this.#options;
 		const child = fork(
 			new URL("replica.ts", import.meta.url),
 			[ingress, history, JSON.stringify(services)],
