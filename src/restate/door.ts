@@ -118,7 +118,8 @@ export class Door {
 	): Promise<Value> {
 		const answer = await this.#outlast(
 			"wait",
-			(opts) => this.#session(sessionKey).wait(awaited, opts),
+			(opts) =>
+				this.#session(sessionKey).wait({ at: Date.now(), for: awaited }, opts),
 			signal,
 		);
 		return answer as Value;
@@ -285,7 +286,12 @@ function askedWith<Name extends string>(
 	args: readonly unknown[],
 ): Asked<Name> {
 	const given = args.findLastIndex((one) => one !== undefined);
-	return { protocol: protocolVersion, name, args: args.slice(0, given + 1) };
+	return {
+		protocol: protocolVersion,
+		at: Date.now(),
+		name,
+		args: args.slice(0, given + 1),
+	};
 }
 
 function statusOf(error: unknown): number | null {

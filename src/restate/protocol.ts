@@ -62,7 +62,12 @@ export type ActName =
 	| "rest"
 	| "release";
 
-export interface Asked<Name extends string> {
+/** A call brings its time, epoch ms: to ask Restate for it would cost each call a write. */
+export interface Timed {
+	readonly at: number;
+}
+
+export interface Asked<Name extends string> extends Timed {
 	readonly protocol: number;
 	readonly name: Name;
 	/** What the method was given, without the session key. */
@@ -141,15 +146,15 @@ export interface SessionApi {
 		asked: Asked<StopName> & { readonly awakeable: string },
 	): Promise<Answered | null>;
 	read(ctx: unknown, asked: Asked<ReadName>): Promise<Answered>;
-	wait(ctx: unknown, awaited: Awaited): Promise<unknown>;
+	wait(ctx: unknown, wait: Wait): Promise<unknown>;
 	watch(
 		ctx: unknown,
-		watched: { readonly awakeable: string; readonly for: Awaited },
+		watched: Wait & { readonly awakeable: string },
 	): Promise<void>;
 	returned(ctx: unknown, returned: Returned): Promise<void>;
 	/** A message of this session is attached to a run that was told to stop, or is over. */
 	stopChild(ctx: unknown, child: StoppedChild): Promise<void>;
-	alarm(ctx: unknown, alarm: { readonly at: number }): Promise<void>;
+	alarm(ctx: unknown, alarm: Timed): Promise<void>;
 }
 
 /** What a run has told, from a number on. */
@@ -176,14 +181,18 @@ export interface ProgressApi {
 	forget(ctx: unknown): Promise<void>;
 }
 
-export interface StoppedChild {
+export interface Wait extends Timed {
+	readonly for: Awaited;
+}
+
+export interface StoppedChild extends Timed {
 	readonly messageId: string;
 	/** When it is abandoned, epoch ms. */
 	readonly deadline: number;
 }
 
 /** All that an invocation knows of the run that it executed. */
-export interface Executed extends RunReturn {
+export interface Executed extends RunReturn, Timed {
 	readonly messages: readonly QueuedMessage[];
 	/** There is progress of it to forget. */
 	readonly hasTold: boolean;
@@ -195,7 +204,7 @@ export interface Left {
 }
 
 /** A run's executor came to its end. */
-export interface Returned extends RunReturn {
+export interface Returned extends RunReturn, Timed {
 	readonly ticket: RunTicket;
 	/** What it was given to work on, and has taken since. */
 	readonly messages: readonly QueuedMessage[];

@@ -125,6 +125,7 @@ async function gone({
 }: Pick<Config<never, never, never>, "clock" | "graceMs">): Promise<Executed> {
 	await new Promise<void>((resolve) => clock.setTimeout(resolve, graceMs));
 	return {
+		at: clock.now(),
 		outcome: "interrupted",
 		error: "the process that executed it is gone",
 		messages: [],
@@ -189,6 +190,7 @@ async function execute<Input, Output, Meta>(
 	await rest(door, life);
 	return {
 		...end,
+		at: config.clock.now(),
 		messages: [...start.messages, ...(run?.taken ?? [])],
 		unread: run?.unread ?? [],
 		hasTold: life.hasTold,

@@ -35,6 +35,7 @@ import {
 	runsService,
 	type SessionApi,
 	sessionsService,
+	type Timed,
 } from "./protocol.ts";
 import { type ObjectState, StateStore } from "./state.ts";
 import { isNews, viewOf } from "./view.ts";
@@ -65,6 +66,8 @@ interface Waiter {
 
 /** What is true of a session, and what its object has to see to. */
 export interface KeptSession {
+	/** The time of the newest call that changed it. */
+	readonly at: number;
 	readonly facts: SessionFacts | null;
 	readonly executing: readonly Executing[];
 	readonly waiters: readonly Waiter[];
@@ -84,6 +87,7 @@ export function signalName(told: number): string {
 }
 
 const unused: KeptSession = {
+	at: 0,
 	facts: null,
 	executing: [],
 	waiters: [],
@@ -174,19 +178,15 @@ export class Serving<Input, Output, Meta> {
 	static async serve<Input, Output, Meta, Value>(
 		ctx: ObjectContext<TypedState>,
 		config: Config<Input, Output, Meta>,
+		timed: Timed,
 		act: (serving: Serving<Input, Output, Meta>) => Promise<Value>,
 		awakeable: string | null = null,
 	): Promise<Value | typeof draining> {
-		const at = await ctx.date.now();
-		const kept = await ctx.get<KeptSession>(keptName);
-		const serving = new Serving(
-			ctx,
-			config,
-			at,
-			// An older version of this may not have known of all of it.
-			{ ...unused, ...kept },
-			awakeable,
-		);
+		// An older version of this may not have known of all of it.
+		const kept = { ...unused, ...(await ctx.get<KeptSession>(keptName)) };
+		// Time goes on, whoever calls: else a deadline that a clock ahead of others has set might be far off for them.
+		const at = Math.max(timed.at, kept.at);
+		const serving = new Serving(ctx, config, at, kept, awakeable);
 		return serving.#serve(act);
 	}
 
@@ -300,6 +300,7 @@ export class Serving<Input, Output, Meta> {
 					child.sessionKey,
 				)
 				.stopChild({
+					at: this.#clock.now(),
 					messageId: child.messageId,
 					deadline: run?.stop?.deadline ?? this.#clock.now() + graceMs,
 				});
@@ -379,6 +380,6 @@ export class Serving<Input, Output, Meta> {
 	#write(): void {
 		this.#keep({ facts: this.store.facts });
 		if (JSON.stringify(this.#kept) !== this.#written)
-			this.#ctx.set(keptName, this.#kept);
+			this.#ctx.set(keptName, { ...this.#kept, at: this.#clock.now() });
 	}
 }

@@ -28,7 +28,6 @@ import { countUsage } from "../records.ts";
 import {
 	type Act,
 	type Asked,
-	type Awaited,
 	answerOf,
 	type CallName,
 	mustUnderstand,
@@ -38,6 +37,8 @@ import {
 	type StopName,
 	type StoppedChild,
 	sessionsService,
+	type Timed,
+	type Wait,
 } from "./protocol.ts";
 import { draining, type KeptSession, keptName, Serving } from "./serving.ts";
 import { type ObjectState, StateStore } from "./state.ts";
@@ -53,8 +54,9 @@ export function sessionObject<Input, Output, Meta>(
 	type Served = Serving<Input, Output, Meta>;
 	const serve = <Value>(
 		ctx: Exclusive,
+		timed: Timed,
 		act: (serving: Served) => Promise<Value>,
-	) => Serving.serve(ctx, config, act);
+	) => Serving.serve(ctx, config, timed, act);
 
 	return object({
 		name: sessionsService,
@@ -64,9 +66,9 @@ export function sessionObject<Input, Output, Meta>(
 		},
 		handlers: {
 			call: (ctx: Exclusive, asked: Asked<CallName>) =>
-				serve(ctx, (serving) => answerOf(() => called(serving, asked))),
+				serve(ctx, asked, (serving) => answerOf(() => called(serving, asked))),
 			act: (ctx: Exclusive, act: Act) =>
-				serve(ctx, (serving) => answerOf(() => acted(serving, act))),
+				serve(ctx, act, (serving) => answerOf(() => acted(serving, act))),
 			begin: internal(
 				async (
 					ctx: Exclusive,
@@ -75,6 +77,7 @@ export function sessionObject<Input, Output, Meta>(
 					const answer = await Serving.serve(
 						ctx,
 						config,
+						asked,
 						(serving: Served) => answerOf(() => stopped(serving, asked)),
 						asked.awakeable,
 					);
@@ -89,33 +92,32 @@ export function sessionObject<Input, Output, Meta>(
 				},
 			),
 			watch: internal(
-				(
-					ctx: Exclusive,
-					watched: { readonly awakeable: string; readonly for: Awaited },
-				) =>
-					serve(ctx, async (serving) => {
+				(ctx: Exclusive, watched: Wait & { readonly awakeable: string }) =>
+					serve(ctx, watched, async (serving) => {
 						serving.await(watched.awakeable, watched.for);
 					}),
 			),
-			wait: handlers.object.shared(async (ctx: Shared, awaited: Awaited) => {
+			wait: handlers.object.shared(async (ctx: Shared, wait: Wait) => {
 				const { id, promise } = ctx.awakeable();
-				await own(ctx).watch({ awakeable: id, for: awaited });
+				await own(ctx).watch({ ...wait, awakeable: id });
 				return promise;
 			}),
 			read: handlers.object.shared((ctx: Shared, asked: Asked<ReadName>) =>
 				answerOf(() => read(ctx, asked)),
 			),
 			returned: internal((ctx: Exclusive, returned: Returned) =>
-				serve(ctx, (serving) => settle(serving, returned)),
+				serve(ctx, returned, (serving) => settle(serving, returned)),
 			),
-			stopChild: internal(
-				(ctx: Exclusive, { messageId, deadline }: StoppedChild) =>
-					serve(ctx, async ({ engine, key }) =>
-						engine.runs.stopChild({ sessionKey: key, messageId }, deadline),
+			stopChild: internal((ctx: Exclusive, child: StoppedChild) =>
+				serve(ctx, child, async ({ engine, key }) =>
+					engine.runs.stopChild(
+						{ sessionKey: key, messageId: child.messageId },
+						child.deadline,
 					),
+				),
 			),
-			alarm: internal((ctx: Exclusive, { at }: { readonly at: number }) =>
-				serve(ctx, async (serving) => serving.rang(at)),
+			alarm: internal((ctx: Exclusive, alarm: Timed) =>
+				serve(ctx, alarm, async (serving) => serving.rang(alarm.at)),
 			),
 		},
 	});

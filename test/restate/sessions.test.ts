@@ -437,7 +437,12 @@ describe("what is wrong is told", () => {
 		const response = await fetch(`${server.ingress}/TurnkeeperSession/k/call`, {
 			method: "POST",
 			headers: { "content-type": "application/json" },
-			body: JSON.stringify({ protocol: 2, name: "send", args: ["hello"] }),
+			body: JSON.stringify({
+				protocol: 2,
+				at: 1,
+				name: "send",
+				args: ["hello"],
+			}),
 		});
 		expect(await response.json()).toMatchObject({
 			error: {
