@@ -45,6 +45,7 @@ import type {
 } from "../runtime.ts";
 import type { ListQuery, Page, PageQuery, TranscriptQuery } from "../store.ts";
 import { Admin } from "./admin.ts";
+import { natural } from "./config.ts";
 import { Door } from "./door.ts";
 import type { RunView } from "./protocol.ts";
 import { type Accepted, RemoteReceipt } from "./receipt.ts";
@@ -89,7 +90,7 @@ export function connectSessions<
 	if (admin !== undefined)
 		checkUrl(admin, "options.admin", "http://127.0.0.1:9070");
 	return new Connected(
-		new Door(ingress as string, timeoutMs, headers),
+		new Door(ingress as string, timeoutMs, headers, natural.nowFor),
 		new Admin(admin ?? null, timeoutMs),
 		logger,
 	);
@@ -106,7 +107,7 @@ function protocolOf(url: string): string {
 	return URL.parse(url)?.protocol ?? "";
 }
 
-class Connected<Input, Output, Meta>
+export class Connected<Input, Output, Meta>
 	implements SessionRuntime<Input, Output, Meta>
 {
 	readonly #door: Door;

@@ -44,12 +44,16 @@ export class Door {
 	readonly #ingress: Ingress;
 	readonly #url: string;
 	readonly #timeoutMs: number;
+	readonly #nowFor: (sessionKey: string) => number;
 
+	/** `nowFor`: the time that a call brings to a session. */
 	constructor(
 		url: string,
 		timeoutMs: number,
-		headers?: Record<string, string>,
+		headers: Record<string, string> | undefined,
+		nowFor: (sessionKey: string) => number,
 	) {
+		this.#nowFor = nowFor;
 		this.#url = url;
 		this.#timeoutMs = timeoutMs;
 		this.#ingress = connect({ url, ...(headers ? { headers } : {}) });
@@ -67,7 +71,7 @@ export class Door {
 		name: CallName,
 		args: readonly unknown[],
 	): Promise<Value> {
-		const asked = askedWith(name, args);
+		const asked = this.#asked(sessionKey, name, args);
 		const answer = await this.#reach<Answered>(name, (opts) =>
 			this.#session(sessionKey).call(asked, opts),
 		);
@@ -79,7 +83,7 @@ export class Door {
 		name: StopName,
 		args: readonly unknown[],
 	): Promise<Value> {
-		const asked = askedWith(name, args);
+		const asked = this.#asked(sessionKey, name, args);
 		const answer = await this.#outlast<Answered>(name, (opts) =>
 			this.#session(sessionKey).stop(asked, opts),
 		);
@@ -91,7 +95,7 @@ export class Door {
 		name: ReadName,
 		args: readonly unknown[] = [],
 	): Promise<Value> {
-		const asked = askedWith(name, args);
+		const asked = this.#asked(sessionKey, name, args);
 		const answer = await this.#reach<Answered>(name, (opts) =>
 			this.#session(sessionKey).read(asked, opts),
 		);
@@ -103,9 +107,10 @@ export class Door {
 		name: ActName,
 		args: readonly unknown[],
 	): Promise<{ readonly value: unknown; readonly view: RunView }> {
-		const act = { ...askedWith(name, args), ticket };
+		const { sessionKey } = ticket;
+		const act = { ...this.#asked(sessionKey, name, args), ticket };
 		const answer = await this.#reach<Answered>(name, (opts) =>
-			this.#session(ticket.sessionKey).act(act, opts),
+			this.#session(sessionKey).act(act, opts),
 		);
 		return toldBy(answer) as never;
 	}
@@ -119,7 +124,10 @@ export class Door {
 		const answer = await this.#outlast(
 			"wait",
 			(opts) =>
-				this.#session(sessionKey).wait({ at: Date.now(), for: awaited }, opts),
+				this.#session(sessionKey).wait(
+					{ at: this.#nowFor(sessionKey), for: awaited },
+					opts,
+				),
 			signal,
 		);
 		return answer as Value;
@@ -217,6 +225,21 @@ export class Door {
 		return this.call<Verdict>(report.sessionKey, "report", [report]);
 	}
 
+	/** What was left out at the end stays so: JSON would make it null. */
+	#asked<Name extends string>(
+		sessionKey: string,
+		name: Name,
+		args: readonly unknown[],
+	): Asked<Name> {
+		const given = args.findLastIndex((one) => one !== undefined);
+		return {
+			protocol: protocolVersion,
+			at: this.#nowFor(sessionKey),
+			name,
+			args: args.slice(0, given + 1),
+		};
+	}
+
 	async #reach<Value>(
 		name: string,
 		ask: (opts: Opts<never, Value>) => PromiseLike<Value>,
@@ -278,20 +301,6 @@ export class Door {
 			cause,
 		);
 	}
-}
-
-/** What was left out at the end stays so: JSON would make it null. */
-function askedWith<Name extends string>(
-	name: Name,
-	args: readonly unknown[],
-): Asked<Name> {
-	const given = args.findLastIndex((one) => one !== undefined);
-	return {
-		protocol: protocolVersion,
-		at: Date.now(),
-		name,
-		args: args.slice(0, given + 1),
-	};
 }
 
 function statusOf(error: unknown): number | null {

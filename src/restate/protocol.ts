@@ -59,6 +59,7 @@ export type ActName =
 	| "delivered"
 	| "pull"
 	| "spawn"
+	| "alive"
 	| "rest"
 	| "release";
 
@@ -90,6 +91,8 @@ export interface RunView {
 	} | null;
 	/** It has settled, or was given up. */
 	readonly isOver: boolean;
+	/** Silence for this long settles it, in ms; null: it has no lease. */
+	readonly leaseMs: number | null;
 	/** Names that it waits for. */
 	readonly waits: readonly string[];
 	readonly answers: readonly WaitAnswer[];

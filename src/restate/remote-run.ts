@@ -113,6 +113,8 @@ class RemoteHandle<Meta> implements Run<Meta> {
 	protected readonly door: Door;
 	protected readonly life: RunLife;
 	readonly #logger: Logger;
+	/** When its session was last told that it lives. */
+	#livedAt = Number.NEGATIVE_INFINITY;
 	/** What was told and is not kept yet. */
 	readonly #telling: JsonValue[] = [];
 
@@ -139,6 +141,7 @@ class RemoteHandle<Meta> implements Run<Meta> {
 	}
 
 	progress(value: JsonValue): void {
+		this.#lives();
 		const found = notJson(value, "value");
 		if (found === null) this.#told(copied(value));
 		else
@@ -314,6 +317,15 @@ class RemoteHandle<Meta> implements Run<Meta> {
 		const isStale = reply.result === "stale" || reply.result === "nothing";
 		if (isStale && name !== "pull") throw staleRun(this.ticket);
 		return reply;
+	}
+
+	/** What a run tells is a sign of life, for a session that waits for one. */
+	#lives(): void {
+		const { leaseMs } = this.life.view;
+		const now = performance.now();
+		if (leaseMs === null || now - this.#livedAt < leaseMs / 10) return;
+		this.#livedAt = now;
+		this.#later(() => this.act("alive"));
 	}
 
 	/** What comes while some is on its way goes with the next. */

@@ -14,10 +14,11 @@ import {
 import type { Message } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import { messageOf } from "../../machines/line.ts";
-import { ticketId } from "../../machines/ticket.ts";
+import { type RunTicket, ticketId } from "../../machines/ticket.ts";
 import { checkJson, checkSchema, copied, shown } from "../arguments.ts";
 import type { Config } from "../config.ts";
 import { errorText, isAbort, RunAborted } from "../errors.ts";
+import type { ServicesConfig } from "./config.ts";
 import type { Door } from "./door.ts";
 import {
 	type Executed,
@@ -46,7 +47,7 @@ function internal<Arg>(handler: (ctx: Context, arg: Arg) => Promise<void>) {
 }
 
 export function runService<Input, Output, Meta>(
-	config: Config<Input, Output, Meta>,
+	config: ServicesConfig<Input, Output, Meta>,
 	door: Door,
 ) {
 	return service({
@@ -78,7 +79,7 @@ export function runService<Input, Output, Meta>(
 							);
 					});
 					const work = ctx.run("execute", async (): Promise<Executed> => {
-						if (!isFirst) return await gone(config);
+						if (!isFirst) return await gone(config, ticket);
 						const executed = await execute(config, door, life, start);
 						if (cut.aborted) await door.left({ invocation: id, executed });
 						return executed;
@@ -119,13 +120,17 @@ export function runService<Input, Output, Meta>(
  * The process that began to execute is dead, or cut off and told to stop: it has its grace period to say how its executor ended. Then it
  * counts as dead.
  */
-async function gone({
-	clock,
-	graceMs,
-}: Pick<Config<never, never, never>, "clock" | "graceMs">): Promise<Executed> {
+async function gone(
+	{
+		clock,
+		graceMs,
+		nowFor,
+	}: Pick<ServicesConfig<never, never, never>, "clock" | "graceMs" | "nowFor">,
+	{ sessionKey }: RunTicket,
+): Promise<Executed> {
 	await new Promise<void>((resolve) => clock.setTimeout(resolve, graceMs));
 	return {
-		at: clock.now(),
+		at: nowFor(sessionKey),
 		outcome: "interrupted",
 		error: "the process that executed it is gone",
 		messages: [],
@@ -136,7 +141,7 @@ async function gone({
 
 /** Never throws: whatever the executor does is how its run ended. */
 async function execute<Input, Output, Meta>(
-	config: Config<Input, Output, Meta>,
+	config: ServicesConfig<Input, Output, Meta>,
 	door: Door,
 	life: RunLife,
 	start: RunStart,
@@ -190,7 +195,7 @@ async function execute<Input, Output, Meta>(
 	await rest(door, life);
 	return {
 		...end,
-		at: config.clock.now(),
+		at: config.nowFor(life.ticket.sessionKey),
 		messages: [...start.messages, ...(run?.taken ?? [])],
 		unread: run?.unread ?? [],
 		hasTold: life.hasTold,

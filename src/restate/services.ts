@@ -6,6 +6,7 @@ import { configOf } from "../config.ts";
 import { memoryStore } from "../memory.ts";
 import type { ManagedRun, RuntimeOptions } from "../runtime.ts";
 import { checkUrl } from "./client.ts";
+import { natural, type ServicesConfig } from "./config.ts";
 import { Door } from "./door.ts";
 import { progressObject } from "./progress-object.ts";
 import { runService } from "./run-service.ts";
@@ -65,6 +66,14 @@ export function sessionServices<
 		ingress as string,
 		checkMs(timeoutMs ?? 30_000, "options.timeoutMs"),
 		headers,
+		natural.nowFor,
 	);
+	return servicesOf({ ...config, ...natural }, door);
+}
+
+export function servicesOf<Input, Output, Meta>(
+	config: ServicesConfig<Input, Output, Meta>,
+	door: Door,
+): EndpointOptions["services"] {
 	return [sessionObject(config), runService(config, door), progressObject];
 }

@@ -19,7 +19,6 @@ import { messageOf } from "../../machines/line.ts";
 import { ownsRun, ticketOf } from "../../machines/run.ts";
 import { type RunTicket, ticketId } from "../../machines/ticket.ts";
 import { Calls } from "../calls.ts";
-import type { Config } from "../config.ts";
 import { collect, type Drain, drained, isDrained } from "../drain.ts";
 import type { Engine } from "../engine.ts";
 import { skippedBy } from "../executor.ts";
@@ -28,6 +27,7 @@ import { keptEnd } from "../receipts.ts";
 import type { Settled } from "../runtime.ts";
 import type { Turn } from "../turn.ts";
 import { CallClock } from "./clock.ts";
+import type { ServicesConfig } from "./config.ts";
 import {
 	type Awaited,
 	type RunStart,
@@ -105,6 +105,7 @@ export class Serving<Input, Output, Meta> {
 	readonly #ctx: ObjectContext<TypedState>;
 	readonly #clock: CallClock;
 	readonly #before: SessionFacts;
+	readonly #waitFor: (ms: number) => number;
 	#kept: KeptSession;
 	readonly #written: string;
 	readonly #starts: NonNullable<Turn["start"]>[] = [];
@@ -115,12 +116,13 @@ export class Serving<Input, Output, Meta> {
 
 	private constructor(
 		ctx: ObjectContext<TypedState>,
-		config: Config<Input, Output, Meta>,
+		config: ServicesConfig<Input, Output, Meta>,
 		at: number,
 		kept: KeptSession,
 		awakeable: string | null,
 	) {
 		this.#ctx = ctx;
+		this.#waitFor = config.waitFor;
 		this.#kept = kept;
 		this.#written = JSON.stringify(kept);
 		this.#before = kept.facts ?? unusedFacts(ctx.key);
@@ -133,13 +135,17 @@ export class Serving<Input, Output, Meta> {
 			const prefix = at.toString(36).padStart(9, "0");
 			return `${prefix}-${count.toString(36).padStart(4, "0")}-${ctx.rand.uuidv4().slice(-12)}`;
 		};
+		const ids = config.idsFor(ctx.key, {
+			id: freshId,
+			uuid: () => ctx.rand.uuidv4(),
+		});
 		this.calls = new Calls(
 			{
 				...config,
 				clock: this.#clock,
 				freshId,
-				runId: freshId,
-				sessionId: () => ctx.rand.uuidv4(),
+				runId: () => ids.runId(),
+				sessionId: (...of) => ids.sessionId(...of),
 			},
 			{
 				adopts: true,
@@ -177,7 +183,7 @@ export class Serving<Input, Output, Meta> {
 	/** Serves a call, and has Restate carry out what came of it. What it stopped resolves the awakeable once that has settled. */
 	static async serve<Input, Output, Meta, Value>(
 		ctx: ObjectContext<TypedState>,
-		config: Config<Input, Output, Meta>,
+		config: ServicesConfig<Input, Output, Meta>,
 		timed: Timed,
 		act: (serving: Serving<Input, Output, Meta>) => Promise<Value>,
 		awakeable: string | null = null,
@@ -368,7 +374,10 @@ export class Serving<Input, Output, Meta> {
 		if (next === null || (alarm !== null && alarm <= next)) return;
 		this.#ctx
 			.objectSendClient<SessionApi>({ name: sessionsService }, this.key)
-			.alarm({ at: next }, rpc.sendOpts({ delay: next - this.#clock.now() }));
+			.alarm(
+				{ at: next },
+				rpc.sendOpts({ delay: this.#waitFor(next - this.#clock.now()) }),
+			);
 		this.#keep({ alarm: next });
 	}
 

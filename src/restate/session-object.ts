@@ -25,6 +25,7 @@ import {
 	readTranscript,
 } from "../reader.ts";
 import { countUsage } from "../records.ts";
+import type { ServicesConfig } from "./config.ts";
 import {
 	type Act,
 	type Asked,
@@ -49,7 +50,7 @@ type Shared = ObjectSharedContext<TypedState>;
 
 /** The object, for an endpoint. `idempotencyRetention`: for how long an answer is kept for a caller whose connection broke. */
 export function sessionObject<Input, Output, Meta>(
-	config: Config<Input, Output, Meta>,
+	config: ServicesConfig<Input, Output, Meta>,
 ) {
 	type Served = Serving<Input, Output, Meta>;
 	const serve = <Value>(
@@ -210,6 +211,7 @@ async function carriedOut<Input, Output, Meta>(
 	}
 	const live = engine.registry.get(ticket);
 	if (live) engine.runs.alive(live);
+	if (name === "alive") return null;
 	const { sessionId } = engine.options;
 	const asked = askedBy(sessionId, { ticket, name, args }, engine.now());
 	const { reply, after } = await ask(engine, { ticket }, () => asked);

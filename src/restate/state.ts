@@ -155,7 +155,12 @@ export class StateStore implements OpenStore {
 		if (write.facts) this.facts = write.facts;
 		for (const message of write.messages)
 			this.#state.set(names.message(message.messageId), message);
-		for (const run of write.runs) this.#state.set(names.run(run), run);
+		for (const run of write.runs) {
+			// As a reservation it stood elsewhere.
+			if (run.driver === "host" && run.admittedAt !== null)
+				this.#state.clear(names.run({ ...run, admittedAt: null }));
+			this.#state.set(names.run(run), run);
+		}
 		for (const ended of write.generations)
 			this.#state.set(names.generation(ended.generation), ended);
 		for (const entry of write.entries)

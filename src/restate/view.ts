@@ -13,6 +13,7 @@ export function viewOf(facts: SessionFacts, ticket: RunTicket): RunView {
 		sessionId: run?.sessionIds.at(-1) ?? ticket.sessionId,
 		stop: run?.stop ? { cause: run.stop.cause, reason: run.stop.reason } : null,
 		isOver: !run,
+		leaseMs: run?.leaseMs ?? null,
 		waits: run ? openWaits(run) : [],
 		answers: run?.answers ?? [],
 		steering: facts.queue.filter(({ steers }) => steers === ticket.runId)

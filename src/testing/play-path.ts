@@ -77,7 +77,7 @@ export async function playPath(
 }
 
 /** What a call came to. */
-type Outcome =
+export type Outcome =
 	| { readonly is: "pending" }
 	| { readonly is: "value"; readonly value: unknown }
 	| { readonly is: "error"; readonly error: unknown };
@@ -526,7 +526,7 @@ const codes: Partial<Record<Reply["result"], readonly string[]>> = {
 };
 
 /** Whether the caller was told what the machine replied. */
-function compareAnswer(
+export function compareAnswer(
 	outcome: Outcome,
 	reply: Reply,
 	mayWait = ["done", "nothing", "moved"].includes(reply.result),
@@ -601,16 +601,19 @@ function standard(validate: (value: unknown) => unknown): {
 	};
 }
 
-function nameOfRun({ runId, attempt }: Pick<RunTicket, "runId" | "attempt">) {
+export function nameOfRun({
+	runId,
+	attempt,
+}: Pick<RunTicket, "runId" | "attempt">) {
 	return `${runId}.${attempt}`;
 }
 
-function policyOf(event: SessionEvent): Overlap {
+export function policyOf(event: SessionEvent): Overlap {
 	return event.type === "message"
 		? event.policy
 		: { mode: "enqueue", debounceMs: 0, capacity: 1000, onFull: "reject" };
 }
 
-function sessionIdOf(event: SessionEvent): string {
+export function sessionIdOf(event: SessionEvent): string {
 	return "sessionId" in event ? event.sessionId : "none";
 }

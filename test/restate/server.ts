@@ -38,10 +38,15 @@ export async function serve<Input, Output, Meta>(
 		"ingress"
 	>,
 ): Promise<AsyncDisposable> {
-	const services = sessionServices<Input, Output, Meta>({
-		ingress: server.ingress,
-		...options,
-	});
+	const { ingress } = server;
+	const given = { ingress, ...options };
+	return serveServices(server, sessionServices<Input, Output, Meta>(given));
+}
+
+export async function serveServices(
+	server: Server,
+	services: ReturnType<typeof sessionServices>,
+): Promise<AsyncDisposable> {
 	const endpoint = createServer(
 		createEndpointHandler({ services, logger: () => {} }),
 	);

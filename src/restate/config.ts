@@ -1,0 +1,39 @@
+/** Owns the options of the services once they are checked, with what a call of a session's object is given besides: its ids, its time. */
+import type { Config } from "../config.ts";
+import type { SessionIdCause } from "../runtime.ts";
+
+/** Ids that nobody has used, and that are the same when Restate plays a call again. */
+export interface FreshIds {
+	/** Rises with time. */
+	id(): string;
+	uuid(): string;
+}
+
+export interface ServicesConfig<Input, Output, Meta>
+	extends Config<Input, Output, Meta> {
+	/** The time that a call brings to a session, epoch ms. */
+	readonly nowFor: (sessionKey: string) => number;
+	readonly idsFor: (
+		sessionKey: string,
+		fresh: FreshIds,
+	) => {
+		runId(): string;
+		sessionId(
+			sessionKey: string,
+			generation: number,
+			cause: SessionIdCause,
+		): string;
+	};
+	/** How long Restate is to wait for what is due after so many ms of a session's time. */
+	readonly waitFor: (ms: number) => number;
+}
+
+/** What Restate and the system give. */
+export const natural: Pick<
+	ServicesConfig<never, never, never>,
+	"idsFor" | "nowFor" | "waitFor"
+> = {
+	nowFor: () => Date.now(),
+	idsFor: (_, { id, uuid }) => ({ runId: id, sessionId: uuid }),
+	waitFor: (ms) => ms,
+};
