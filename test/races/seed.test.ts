@@ -1,40 +1,11 @@
 /** The race that this project grew from: a run of the old generation reports after the reset (SE-01). */
-import type { LifecycleReport, RunTicket } from "turnkeeper";
+import type { LifecycleReport } from "turnkeeper";
 import { expect, test } from "vitest";
 import type { Host } from "../support/host.ts";
+import { identities, phases, sessionIds, times } from "./late-reports.ts";
 import { scenarios } from "./scenario.ts";
 
 const K = "agent:main:telegram:42";
-
-const identities: Record<string, (ticket: RunTicket) => object> = {
-	"the ticket": (ticket) => ticket,
-	"key and run id": ({ sessionKey, runId }) => ({ sessionKey, runId }),
-	"run id alone": ({ runId }) => ({ runId }),
-};
-const sessionIds = {
-	"a fresh session id": "S2",
-	"the session id kept": "S1",
-};
-const times: Record<
-	string,
-	(now: number) => { startedAt?: number; endedAt?: number }
-> = {
-	"no times": () => ({}),
-	"equal times": (now) => ({ startedAt: now, endedAt: now }),
-	"times of a clock that stepped back": (now) => ({
-		startedAt: now - 3_600_000,
-		endedAt: now - 3_590_000,
-	}),
-	"times of a clock that runs ahead": (now) => ({
-		startedAt: now + 3_600_000,
-		endedAt: now + 3_610_000,
-	}),
-};
-const phases = {
-	start: { phase: "start" },
-	end: { phase: "end", usage: { inputTokens: 7, outputTokens: 9 } },
-	error: { phase: "error", error: "context overflow" },
-};
 
 /** Row, feed, atom and store agree that generation 2 is untouched. */
 async function expectFresh(host: Host, sessionId: string): Promise<void> {

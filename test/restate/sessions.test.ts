@@ -1,4 +1,6 @@
 /** Sessions as objects of a real Restate server: the calls of a host, and what comes of them. */
+import { once } from "node:events";
+import { createServer as createNetServer } from "node:net";
 import type { ManagedRun, SessionRuntime } from "turnkeeper";
 import { connectSessions } from "turnkeeper/restate";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -424,6 +426,18 @@ describe("what is wrong is told", () => {
 		expect(await told({ ingress: "localhost" })).toBe(
 			'INVALID_ARGUMENT: options.ingress is "localhost"; it must be a URL, such as http://127.0.0.1:8080',
 		);
+	});
+
+	test("a server that does not answer in time", async () => {
+		const mute = createNetServer(() => {}).listen(0, "127.0.0.1");
+		await once(mute, "listening");
+		const { port } = mute.address() as { port: number };
+		expect(
+			await told({ ingress: `http://127.0.0.1:${port}`, timeoutMs: 200 }),
+		).toBe(
+			`ENGINE_FAILED: get: Restate at http://127.0.0.1:${port} gave no answer within 200 ms; the call may have taken effect, the same messageId again does nothing twice`,
+		);
+		mute.close();
 	});
 
 	test("services that nobody has registered", async () => {
