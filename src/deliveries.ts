@@ -5,14 +5,15 @@
 import type { JsonValue } from "../machines/json.ts";
 import { ownsRun, type RunFacts, stepRun } from "../machines/run.ts";
 import type { RunTicket } from "../machines/ticket.ts";
-import { checkJson, copied, invalid, shown } from "./arguments.ts";
+import { checkJson, copied, shown } from "./arguments.ts";
 import { ask, staleRun } from "./asking.ts";
 import { nodeCrypto } from "./builtin.ts";
 import type { Engine } from "./engine.ts";
 import { holdsRun, keptRun } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
+import { usedBefore } from "./run-calls.ts";
 
-type Effect = (context: {
+export type Effect = (context: {
 	signal: AbortSignal;
 	idempotencyKey: string;
 }) => unknown;
@@ -62,23 +63,22 @@ async function begin<Meta>(
 		if (unbegun && !begins) live.begun.delete(name);
 	});
 	if (reply?.result === "known") return copied(reply.value);
-	if (reply?.result === "used")
-		throw invalid(
-			`name is ${shown(name)}, which run ${shown(ticket.runId)} has used for a delivery before; each needs a name of its own`,
-		);
+	if (reply?.result === "used") throw usedBefore(name, ticket);
 	// Told to stop, or reported to have ended, while the intent was on its way: nothing has been done yet.
 	if (reply?.result !== "done" || live.isAborted || live.isReleased)
 		throw staleRun(ticket);
-	return carryOut(engine, live, name, effect);
+	return carryOut(live, name, effect, (status, result) =>
+		note(engine, ticket, name, status, result),
+	);
 }
 
-async function carryOut<Meta>(
-	engine: Engine<Meta>,
-	live: LiveRun,
+/** Calls the effect, and notes how it ended. */
+export async function carryOut(
+	{ ticket, signal }: Pick<LiveRun, "signal" | "ticket">,
 	name: string,
 	effect: Effect,
+	noteEnd: (status: "done" | "failed", result: JsonValue) => Promise<unknown>,
 ): Promise<unknown> {
-	const { ticket, signal } = live;
 	const idempotencyKey = idempotencyKeyOf(ticket, name);
 	let result: JsonValue;
 	let output: unknown;
@@ -89,15 +89,15 @@ async function carryOut<Meta>(
 				? null
 				: checkJson(output, `what the delivery ${shown(name)} returned`);
 	} catch (error) {
-		await note(engine, ticket, name, "failed", null);
+		await noteEnd("failed", null);
 		throw error;
 	}
-	await note(engine, ticket, name, "done", result);
+	await noteEnd("done", result);
 	return output;
 }
 
 /** The same for every attempt of the run. */
-export function idempotencyKeyOf(
+function idempotencyKeyOf(
 	{ sessionKey, generation, runId }: RunTicket,
 	name: string,
 ): string {

@@ -13,13 +13,9 @@ import type { RunTicket } from "../machines/ticket.ts";
 import {
 	checkCount,
 	checkJson,
-	checkMs,
-	checkName,
 	checkOptionalName,
 	checkOptions,
 	copied,
-	invalid,
-	shown,
 } from "./arguments.ts";
 import { ask, staleRun } from "./asking.ts";
 import { deliver } from "./deliveries.ts";
@@ -28,6 +24,7 @@ import { errorText } from "./errors.ts";
 import { countUsage, holdsRun, isReserved, keptRun } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
+import { checkDelivery, checkWait, handed, tokensIn } from "./run-calls.ts";
 import type { AdmittedRun, ManagedRun, Run, SendReceipt } from "./runtime.ts";
 import type { Steering } from "./steering.ts";
 import { waitFor } from "./waits.ts";
@@ -41,13 +38,6 @@ export interface Doors<Meta> {
 		input: JsonValue,
 		options?: { messageId?: string; attached?: boolean },
 	): Promise<SendReceipt>;
-}
-
-/** What a run is given to wait for: one that goes its own way must not cost the process its life. */
-function handed<T>(act: () => Promise<T>): Promise<T> {
-	const promise = act();
-	promise.catch(() => {});
-	return promise;
 }
 
 class RunHandle<Meta> implements Run<Meta> {
@@ -99,10 +89,8 @@ class RunHandle<Meta> implements Run<Meta> {
 
 	usage(tokens: { inputTokens?: number; outputTokens?: number }): void {
 		this.engine.runs.alive(this.live);
-		const inputTokens = count(tokens?.inputTokens);
-		const outputTokens = count(tokens?.outputTokens);
-		if (inputTokens === 0 && outputTokens === 0) return;
-		countUsage(this.engine, this.ticket, { inputTokens, outputTokens });
+		const used = tokensIn(tokens);
+		if (used) countUsage(this.engine, this.ticket, used);
 	}
 
 	rotate(options: { sessionId?: string } = {}): Promise<RunTicket> {
@@ -132,9 +120,7 @@ class RunHandle<Meta> implements Run<Meta> {
 		}) => Promise<T> | T,
 	): Promise<T> {
 		return handed(async () => {
-			checkName(name, "name");
-			if (typeof effect !== "function")
-				throw invalid(`effect is ${shown(effect)}; it must be a function`);
+			checkDelivery(name, effect);
 			this.#mustAct();
 			return (await deliver(this.engine, this.live, name, effect)) as T;
 		});
@@ -176,12 +162,10 @@ class RunHandle<Meta> implements Run<Meta> {
 		options: { timeoutMs?: number } = {},
 	): Promise<T> {
 		return handed(async () => {
-			checkName(name, "name");
-			const { timeoutMs } = checkOptions(options);
-			if (timeoutMs !== undefined) checkMs(timeoutMs, "timeoutMs");
+			const timeoutMs = checkWait(name, options);
 			this.#mustAct();
 			const { engine, live } = this;
-			return (await waitFor(engine, live, name, timeoutMs ?? null)) as T;
+			return (await waitFor(engine, live, name, timeoutMs)) as T;
 		});
 	}
 
@@ -323,10 +307,4 @@ export function release<Meta>(
 			resolve,
 		);
 	});
-}
-
-function count(tokens: unknown): number {
-	return typeof tokens === "number" && tokens > 0 && Number.isFinite(tokens)
-		? tokens
-		: 0;
 }

@@ -36,6 +36,7 @@ import { keptEnd, type Receipts } from "./receipts.ts";
 import { knownMessage, usedFor } from "./records.ts";
 import type { LiveRun } from "./registry.ts";
 import type { Reports } from "./reports.ts";
+import { mustBeAnother, waitsForEachOther } from "./run-calls.ts";
 import type {
 	AdmitOptions,
 	AdmittedRun,
@@ -148,11 +149,7 @@ export class Intake<Input, Output, Meta> {
 		const named = checkOptionalName(options.messageId, "messageId");
 		const attached =
 			options.attached === undefined || checkFlag(options.attached, "attached");
-		const { runId, sessionKey: own } = live.ticket;
-		if (sessionKey === own)
-			throw invalid(
-				`sessionKey is ${shown(sessionKey)}, the session of run ${shown(runId)} itself; a child needs another one, a message of its own goes by send`,
-			);
+		mustBeAnother(sessionKey, live.ticket);
 		const { input, seen } = this.#checkInput(given);
 		return this.#entrance.pass(sessionKey, seen, () =>
 			this.#accept(sessionKey, {
@@ -376,9 +373,7 @@ export class Intake<Input, Output, Meta> {
 			throw staleRun(ticket);
 		const { children } = this.#engine.runs;
 		if (attached && children.waitsFor(sessionKey, ticket.sessionKey))
-			throw invalid(
-				`sessionKey is ${shown(sessionKey)}, whose run waits for session ${shown(ticket.sessionKey)} of run ${shown(ticket.runId)}: each would wait for the other; spawn it with attached: false`,
-			);
+			throw waitsForEachOther(sessionKey, ticket);
 		return {
 			run: ticket,
 			attached,

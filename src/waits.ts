@@ -1,11 +1,11 @@
 /** Owns how a run suspends until somebody answers: the wait is committed before anybody can answer it, and ends with the run. */
 import type { JsonValue } from "../machines/json.ts";
 import type { RunFacts } from "../machines/run.ts";
-import { copied, shown } from "./arguments.ts";
+import { copied } from "./arguments.ts";
 import { ask, staleRun } from "./asking.ts";
 import type { Engine } from "./engine.ts";
-import { TurnkeeperError } from "./errors.ts";
 import type { LiveRun } from "./registry.ts";
+import { unanswered } from "./run-calls.ts";
 
 export async function waitFor<Meta>(
 	engine: Engine<Meta>,
@@ -26,7 +26,7 @@ export async function waitFor<Meta>(
 			if (given) answer.resolve(given.value);
 			// Given up, by whoever waits for that name.
 			else if (isOpen && !waits.some((one) => one.name === name))
-				answer.reject(timedOut(live, name));
+				answer.reject(unanswered(name, live.ticket));
 		},
 		stop: stopped.reject,
 		release: () => stopped.reject(staleRun(live.ticket)),
@@ -109,11 +109,4 @@ function giveUp<Meta>(
 			holds() ? { type: "unwait", at: engine.now(), ticket, name } : null,
 		committed: () => {},
 	});
-}
-
-function timedOut({ ticket }: LiveRun, name: string): TurnkeeperError {
-	return new TurnkeeperError(
-		"WAIT_TIMEOUT",
-		`run ${shown(ticket.runId)} of session ${shown(ticket.sessionKey)} got no answer to ${shown(name)} in time; resume answers it`,
-	);
 }

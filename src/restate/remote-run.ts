@@ -17,19 +17,25 @@ import {
 	checkCount,
 	checkFlag,
 	checkJson,
-	checkMs,
 	checkName,
 	checkOptionalName,
 	checkOptions,
 	copied,
-	invalid,
-	shown,
 } from "../arguments.ts";
 import { staleRun } from "../asking.ts";
-import { idempotencyKeyOf } from "../deliveries.ts";
-import { errorText, RunAborted, TurnkeeperError } from "../errors.ts";
+import { carryOut, type Effect } from "../deliveries.ts";
+import { errorText, RunAborted } from "../errors.ts";
 import { risingId } from "../ids.ts";
 import type { Logger } from "../logger.ts";
+import {
+	checkDelivery,
+	checkWait,
+	handed,
+	mustBeAnother,
+	tokensIn,
+	unanswered,
+	usedBefore,
+} from "../run-calls.ts";
 import type {
 	AdmittedRun,
 	ManagedRun,
@@ -152,10 +158,8 @@ class RemoteHandle<Meta> implements Run<Meta> {
 	}
 
 	usage(tokens: { inputTokens?: number; outputTokens?: number }): void {
-		const inputTokens = count(tokens?.inputTokens);
-		const outputTokens = count(tokens?.outputTokens);
-		if (inputTokens === 0 && outputTokens === 0) return;
-		this.#later(() => this.act("usage", { inputTokens, outputTokens }));
+		const used = tokensIn(tokens);
+		if (used) this.#later(() => this.act("usage", used));
 	}
 
 	rotate(options: { sessionId?: string } = {}): Promise<RunTicket> {
@@ -174,9 +178,7 @@ class RemoteHandle<Meta> implements Run<Meta> {
 		}) => Promise<T> | T,
 	): Promise<T> {
 		return handed(async () => {
-			checkName(name, "name");
-			if (typeof effect !== "function")
-				throw invalid(`effect is ${shown(effect)}; it must be a function`);
+			checkDelivery(name, effect);
 			this.#mustAct();
 			const work = this.#deliver(name, effect);
 			this.life.pending.add(work);
@@ -188,38 +190,17 @@ class RemoteHandle<Meta> implements Run<Meta> {
 		});
 	}
 
-	async #deliver(
-		name: string,
-		effect: (context: {
-			signal: AbortSignal;
-			idempotencyKey: string;
-		}) => unknown,
-	): Promise<unknown> {
+	async #deliver(name: string, effect: Effect): Promise<unknown> {
 		const { begun, ticket, signal } = this.life;
 		const unbegun = !begun.has(name);
 		begun.add(name);
 		const reply = await this.act("deliver", name, unbegun);
 		if (reply.result === "known") return reply.value;
-		if (reply.result === "used")
-			throw invalid(
-				`name is ${shown(name)}, which run ${shown(ticket.runId)} has used for a delivery before; each needs a name of its own`,
-			);
+		if (reply.result === "used") throw usedBefore(name, ticket);
 		if (signal.aborted) throw staleRun(ticket);
-		const idempotencyKey = idempotencyKeyOf(ticket, name);
-		let output: unknown;
-		let result: JsonValue;
-		try {
-			output = await effect({ signal, idempotencyKey });
-			result =
-				output === undefined
-					? null
-					: checkJson(output, `what the delivery ${shown(name)} returned`);
-		} catch (error) {
-			await this.act("delivered", name, "failed", null);
-			throw error;
-		}
-		await this.act("delivered", name, "done", result);
-		return output;
+		return carryOut(this.life, name, effect, (status, result) =>
+			this.act("delivered", name, status, result),
+		);
 	}
 
 	append(given: JsonValue): Promise<void> {
@@ -249,11 +230,9 @@ class RemoteHandle<Meta> implements Run<Meta> {
 		options: { timeoutMs?: number } = {},
 	): Promise<T> {
 		return handed(async () => {
-			checkName(name, "name");
-			const { timeoutMs } = checkOptions(options);
-			if (timeoutMs !== undefined) checkMs(timeoutMs, "timeoutMs");
+			const timeoutMs = checkWait(name, options);
 			this.#mustAct();
-			const reply = await this.act("waitFor", name, timeoutMs ?? null);
+			const reply = await this.act("waitFor", name, timeoutMs);
 			if (reply.result === "known") return reply.value as T;
 			const { life } = this;
 			return life.until<T>(() => {
@@ -263,10 +242,7 @@ class RemoteHandle<Meta> implements Run<Meta> {
 				if (life.signal.aborted) throw life.signal.reason;
 				if (isOver) throw staleRun(life.ticket);
 				if (waits.includes(name)) return null;
-				throw new TurnkeeperError(
-					"WAIT_TIMEOUT",
-					`run ${shown(life.ticket.runId)} of session ${shown(life.ticket.sessionKey)} got no answer to ${shown(name)} in time; resume answers it`,
-				);
+				throw unanswered(name, life.ticket);
 			});
 		});
 	}
@@ -284,10 +260,7 @@ class RemoteHandle<Meta> implements Run<Meta> {
 			checkName(messageId, "messageId");
 			const input = checkJson(given, "input");
 			const { ticket } = this.life;
-			if (sessionKey === ticket.sessionKey)
-				throw invalid(
-					`sessionKey is ${shown(sessionKey)}, the session of run ${shown(ticket.runId)} itself; a child needs another one, a message of its own goes by send`,
-				);
+			mustBeAnother(sessionKey, ticket);
 			const { view, value } = await this.door.act(ticket, "spawn", [
 				sessionKey,
 				messageId,
@@ -479,17 +452,4 @@ export class RemoteAdmittedRun<Meta>
 		await this.act("release");
 		await this.life.scope.disposeAsync();
 	}
-}
-
-/** What a run is given to wait for: one that goes its own way must not cost the process its life. */
-function handed<T>(act: () => Promise<T>): Promise<T> {
-	const promise = act();
-	promise.catch(() => {});
-	return promise;
-}
-
-function count(tokens: unknown): number {
-	return typeof tokens === "number" && tokens > 0 && Number.isFinite(tokens)
-		? tokens
-		: 0;
 }

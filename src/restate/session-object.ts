@@ -25,6 +25,7 @@ import {
 	readTranscript,
 } from "../reader.ts";
 import { countUsage } from "../records.ts";
+import { waitsForEachOther } from "../run-calls.ts";
 import type { ServicesConfig } from "./config.ts";
 import {
 	type Act,
@@ -231,9 +232,7 @@ function spawn<Input, Output, Meta>(
 	const { run } = serving.facts();
 	if (!run || run.stop || !ownsRun(run, ticket)) throw staleRun(ticket);
 	if (attached && run.ancestors.includes(sessionKey))
-		throw invalid(
-			`sessionKey is ${shown(sessionKey)}, whose run waits for session ${shown(ticket.sessionKey)} of run ${shown(ticket.runId)}: each would wait for the other; spawn it with attached: false`,
-		);
+		throw waitsForEachOther(sessionKey, ticket);
 	if (attached) serving.attach(ticket, sessionKey, messageId);
 	return {
 		run: ticket,
