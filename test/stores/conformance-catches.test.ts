@@ -41,7 +41,8 @@ describe("a store on the disk is caught that", () => {
 		[
 			"answers before the batch is on the disk",
 			"while it commits: every batch holds wholly or not at all, and what was answered is there",
-			/batches were answered, \d+ are there/,
+			// Or, where the kill came too late to find it, by its successor, which answers too early as well.
+			/batches were answered, \d+ are there|strictly equal/,
 		],
 		[
 			"writes a batch in several pieces",
