@@ -239,3 +239,14 @@ function accepted<Value>(
 		`${name} is refused by its schema: ${issues.join("; ")}`,
 	);
 }
+
+export function checkUrl(given: unknown, name: string, example: string): void {
+	if (typeof given !== "string" || !/^https?:$/.test(protocolOf(given)))
+		throw invalid(
+			`${name} is ${shown(given)}; it must be a URL, such as ${example}`,
+		);
+}
+
+function protocolOf(url: string): string {
+	return URL.parse(url)?.protocol ?? "";
+}

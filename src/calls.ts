@@ -10,7 +10,7 @@ import { Receipts } from "./receipts.ts";
 import { Reports } from "./reports.ts";
 
 /** What an engine is told by whoever has it carry out calls. */
-export interface CallsHost<Meta>
+interface CallsHost<Meta>
 	extends Pick<
 		EngineOptions<Meta>,
 		"adopts" | "concluded" | "execute" | "interrupted" | "renewed"

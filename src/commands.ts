@@ -22,7 +22,7 @@ import { type Drain, drained, drainOf, isDrained } from "./drain.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
 import { newestFirst, runsInArchive, unsettledRuns } from "./reader.ts";
-import { knownMessage, usedFor } from "./records.ts";
+import { idAlone, knownMessage, usedFor } from "./records.ts";
 import type {
 	Answer,
 	ResetOptions,
@@ -348,23 +348,6 @@ function commandNote(
 	messageId: string,
 	acceptedAt: number,
 ): StoredMessage {
-	return {
-		messageId,
-		input: null,
-		acceptedAt,
-		generation: turn.after.generation,
-		seq: 0,
-		expect: null,
-		fate: "taken",
-		run: null,
-		reason: null,
-		kind,
-		order: 0,
-		front: null,
-		group: null,
-		steers: null,
-		skipped: [],
-		parent: null,
-		edited: false,
-	};
+	const { generation } = turn.after;
+	return { ...idAlone(messageId, acceptedAt, generation), fate: "taken", kind };
 }

@@ -251,6 +251,7 @@ export class AdmittedHandle<Meta>
 		});
 	}
 
+	/** Without an end it settles 'interrupted'. */
 	[Symbol.asyncDispose](): Promise<void> {
 		return release(this.engine, this.live.ticket);
 	}

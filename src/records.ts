@@ -72,6 +72,33 @@ export async function knownMessage<Meta>(
 	return stored && purging && isPurged(stored, purging.before) ? null : stored;
 }
 
+/** What is kept of an id that has no message, or none that anybody may have any more. */
+export function idAlone(
+	messageId: string,
+	acceptedAt: number,
+	generation: number,
+): StoredMessage {
+	return {
+		messageId,
+		input: null,
+		acceptedAt,
+		generation,
+		seq: 0,
+		expect: null,
+		fate: "removed",
+		run: null,
+		reason: null,
+		kind: "message",
+		order: 0,
+		front: null,
+		group: null,
+		steers: null,
+		skipped: [],
+		parent: null,
+		edited: false,
+	};
+}
+
 /** What an id was used for, in words. */
 export function usedFor({ kind }: Pick<StoredMessage, "kind">): string {
 	return `${kind === "abort" ? "an" : "a"} ${kind}`;

@@ -38,6 +38,7 @@ export interface RunsHost {
 		readonly graceMs: number;
 		readonly runTimeoutMs: number | null;
 		readonly retry: RetryBounds | null;
+		readonly adopts: boolean;
 	};
 	readonly registry: Registry;
 	readonly taking: Taking;
@@ -178,11 +179,13 @@ export class Runs implements DeadlineHost {
 		// What is known already may be of a wall clock that was set back since.
 		const isKnown = (run: RunFacts, forMs: number) =>
 			Math.abs(at - (run.seenAt ?? at)) < forMs;
-		if (isKnown(live.run, Math.max(1000, leaseMs / 10))) return;
+		// An engine that only decides keeps nothing in memory.
+		const { adopts } = this.#host.options;
+		if (!adopts && isKnown(live.run, Math.max(1000, leaseMs / 10))) return;
 		const { ticket } = live;
 		this.#host.post(ticket.sessionKey, {
 			event: ({ facts }) =>
-				!facts.run || isKnown(facts.run, 1000)
+				!facts.run || (!adopts && isKnown(facts.run, 1000))
 					? null
 					: { type: "alive", at, ticket },
 			committed() {},

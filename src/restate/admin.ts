@@ -5,11 +5,16 @@ import { invalid } from "../arguments.ts";
 import { errorText, TurnkeeperError } from "../errors.ts";
 import { limitOf, pageOf } from "../page.ts";
 import type { ListQuery, Page } from "../store.ts";
+import { type KeptSession, keptName } from "./kept.ts";
 import { sessionsService } from "./protocol.ts";
-import { type KeptSession, keptName } from "./serving.ts";
 
 /** Rows looked at in one query. */
 const chunk = 500;
+
+interface Listed {
+	readonly key: string;
+	readonly facts: KeptSession["facts"];
+}
 
 export class Admin {
 	readonly #url: string | null;
@@ -35,7 +40,7 @@ export class Admin {
 				if (statuses && !statuses.includes(row.status)) continue;
 				if (row.updatedAt >= updatedSince) found.push(row);
 			}
-			after = page.at(-1)?.facts?.sessionKey ?? null;
+			after = page.at(-1)?.key ?? null;
 			if (found.length > limit || page.length < chunk || after === null) break;
 		}
 		return pageOf(found, limit, ({ sessionKey }) => sessionKey);
@@ -46,14 +51,14 @@ export class Admin {
 		const busy: string[] = [];
 		let after: string | null = null;
 		for (;;) {
-			const page: readonly KeptSession[] = await this.#sessions(
+			const page: readonly Listed[] = await this.#sessions(
 				"whenIdle",
 				"",
 				after,
 			);
 			for (const { facts } of page)
 				if (facts && isBusy(facts)) busy.push(facts.sessionKey);
-			after = page.at(-1)?.facts?.sessionKey ?? null;
+			after = page.at(-1)?.key ?? null;
 			if (page.length < chunk || after === null) return busy;
 		}
 	}
@@ -72,14 +77,20 @@ export class Admin {
 		call: string,
 		prefix: string,
 		after: string | null,
-	): Promise<readonly KeptSession[]> {
-		const rows = await this.#query<{ value_utf8: string }>(
+	): Promise<readonly Listed[]> {
+		const rows = await this.#query<{
+			service_key: string;
+			value_utf8: string;
+		}>(
 			call,
-			`SELECT value_utf8 FROM state WHERE service_name = '${sessionsService}' AND key = '${keptName}'${
+			`SELECT service_key, value_utf8 FROM state WHERE service_name = '${sessionsService}' AND key = '${keptName}'${
 				prefix === "" ? "" : ` AND starts_with(service_key, ${text(prefix)})`
 			}${after === null ? "" : ` AND service_key > ${text(after)}`} ORDER BY service_key LIMIT ${chunk}`,
 		);
-		return rows.map(({ value_utf8 }) => JSON.parse(value_utf8));
+		return rows.map(({ service_key, value_utf8 }) => ({
+			key: service_key,
+			facts: (JSON.parse(value_utf8) as KeptSession).facts,
+		}));
 	}
 
 	async #query<Row>(call: string, query: string): Promise<readonly Row[]> {

@@ -2,6 +2,7 @@
  * Owns what a host holds in its hands where its sessions are objects of Restate: the calls of `SessionRuntime`, each taken to the object of
  * its key. Keeps no fact of its own, so any replica of a host may make any call.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import type {
 	EndedGeneration,
 	Message,
@@ -23,10 +24,11 @@ import {
 	checkOptions,
 	checkSignal,
 	checkTicket,
+	checkUrl,
 	invalid,
 	shown,
 } from "../arguments.ts";
-import { TurnkeeperError } from "../errors.ts";
+import { errorText, TurnkeeperError } from "../errors.ts";
 import { risingId } from "../ids.ts";
 import { consoleLogger, type Logger } from "../logger.ts";
 import { checkList } from "../reader.ts";
@@ -45,7 +47,7 @@ import type {
 } from "../runtime.ts";
 import type { ListQuery, Page, PageQuery, TranscriptQuery } from "../store.ts";
 import { Admin } from "./admin.ts";
-import { natural } from "./config.ts";
+import { defaultTimeoutMs, natural } from "./config.ts";
 import { Door } from "./door.ts";
 import type { RunView } from "./protocol.ts";
 import { type Accepted, RemoteReceipt } from "./receipt.ts";
@@ -55,7 +57,7 @@ import { RemoteAdmittedRun, RunLife } from "./remote-run.ts";
 export interface ConnectOptions {
 	/** URL of Restate's ingress, such as `http://127.0.0.1:8080`. */
 	readonly ingress: string;
-	/** URL of its admin API, for what concerns all sessions: `list`, `whenIdle()`, a report or refusals without a session key. */
+	/** URL of its admin API, for what concerns all sessions: `list`, `whenIdle()`, a report without a session key. */
 	readonly admin?: string;
 	/** Sent with every call to the ingress, such as an authorization. */
 	readonly headers?: Record<string, string>;
@@ -65,6 +67,8 @@ export interface ConnectOptions {
 	readonly logger?: Logger;
 }
 
+/** Until a run is looked after again that could not be, in ms. */
+const watchAgainMs = 1000;
 /** Rows that are imported at once. */
 const importsAtOnce = 64;
 
@@ -85,7 +89,10 @@ export function connectSessions<
 		headers,
 		logger = consoleLogger,
 	} = checkOptions(options);
-	const timeoutMs = checkMs(options.timeoutMs ?? 30_000, "options.timeoutMs");
+	const timeoutMs = checkMs(
+		options.timeoutMs ?? defaultTimeoutMs,
+		"options.timeoutMs",
+	);
 	checkUrl(ingress, "options.ingress", "http://127.0.0.1:8080");
 	if (admin !== undefined)
 		checkUrl(admin, "options.admin", "http://127.0.0.1:9070");
@@ -94,17 +101,6 @@ export function connectSessions<
 		new Admin(admin ?? null, timeoutMs),
 		logger,
 	);
-}
-
-export function checkUrl(given: unknown, name: string, example: string): void {
-	if (typeof given !== "string" || !/^https?:$/.test(protocolOf(given)))
-		throw invalid(
-			`${name} is ${shown(given)}; it must be a URL, such as ${example}`,
-		);
-}
-
-function protocolOf(url: string): string {
-	return URL.parse(url)?.protocol ?? "";
 }
 
 export class Connected<Input, Output, Meta>
@@ -126,6 +122,7 @@ export class Connected<Input, Output, Meta>
 	/** There is nothing to open and nothing to recover: Restate has it all. Throws where it cannot be reached, or knows nothing of the services. */
 	async start(): Promise<this> {
 		if (this.#state === "closed") throw this.#refusal("start");
+		// Any key will do: it shows that Restate and the services are there.
 		await this.#door.read("turnkeeper", "get");
 		this.#state = "open";
 		return this;
@@ -163,7 +160,6 @@ export class Connected<Input, Output, Meta>
 		given?: SendOptions<Meta>,
 	): Promise<SendReceipt<Output>> {
 		const key = this.#key("send", sessionKey);
-		// With an id of its own a call whose answer is lost can be made again.
 		const options = { messageId: risingId(), ...checked(given) };
 		const accepted = await this.#door.call<Accepted>(key, "send", [
 			checkJson(input, "input"),
@@ -206,10 +202,10 @@ export class Connected<Input, Output, Meta>
 		return new RemoteAdmittedRun<Meta>(this.#door, life, this.#logger);
 	}
 
-	/** Brings a run of this host's what is committed of it, until it is over. */
+	/** Brings a run of this host's what is committed of it, until it is over; then its scope is disposed. */
 	async #watch(key: string, life: RunLife): Promise<void> {
-		try {
-			while (!life.view.isOver)
+		while (this.#state === "open" && !life.view.isOver)
+			try {
 				life.see(
 					await this.#wait<RunView>(key, {
 						of: "view",
@@ -217,13 +213,15 @@ export class Connected<Input, Output, Meta>
 						seen: life.view,
 					}),
 				);
-		} catch (error) {
-			if (this.#state !== "open") return;
-			this.#logger.error(
-				{ error, ticket: life.ticket },
-				`run ${life.ticket.runId} is not told any more what becomes of it`,
-			);
-		}
+			} catch (error) {
+				if (this.#state !== "open") return;
+				this.#logger.warn(
+					{ error, ticket: life.ticket },
+					`run ${life.ticket.runId} is not told just now what becomes of it: ${errorText(error)}`,
+				);
+				await pause(watchAgainMs);
+			}
+		await life.scope.disposeAsync();
 	}
 
 	async report(report: LifecycleReport): Promise<Verdict> {
@@ -231,15 +229,13 @@ export class Connected<Input, Output, Meta>
 		const given = report as LifecycleReport | null | undefined;
 		const key = given?.sessionKey;
 		if (typeof key === "string" && key !== "")
-			return this.#door.call<Verdict>(key, "report", [report]);
+			return this.#report({ ...report, sessionKey: key });
 		const { runId } = checkOptions(given ?? undefined, "report");
 		checkName(runId, "runId");
 		const keys = await this.#admin.keysOf(runId as string);
 		const [only] = keys;
 		if (keys.length === 1 && only !== undefined)
-			return this.#door.call<Verdict>(only, "report", [
-				{ ...report, sessionKey: only },
-			]);
+			return this.#report({ ...report, sessionKey: only });
 		const id = shown(runId);
 		return keys.length === 0
 			? {
@@ -254,6 +250,17 @@ export class Connected<Input, Output, Meta>
 					ticket: null,
 					row: null,
 				};
+	}
+
+	/** Progress that counts is for those who follow its run. */
+	async #report(
+		report: LifecycleReport & { readonly sessionKey: string },
+	): Promise<Verdict> {
+		const verdict = await this.#door.report(report);
+		const { ticket } = verdict;
+		if (report.phase === "progress" && verdict.verdict === "applied" && ticket)
+			await this.#door.progress(ticket, [report.value ?? null]);
+		return verdict;
 	}
 
 	async reset(sessionKey: string, options?: ResetOptions<Meta>) {
@@ -386,6 +393,7 @@ export class Connected<Input, Output, Meta>
 	async refusals(
 		query?: PageQuery & { sessionKey?: string },
 	): Promise<Page<Refusal>> {
+		this.#mustBeOpen("refusals");
 		const { sessionKey } = checkOptions(query, "query");
 		if (sessionKey === undefined)
 			throw invalid(
@@ -408,8 +416,12 @@ export class Connected<Input, Output, Meta>
 		const over = new AbortController();
 		const signals = [this.#closing.signal, over.signal];
 		const ends = AbortSignal.any(signal ? [...signals, signal] : signals);
-		const end = this.#overAfter(ticket, ends).finally(() => over.abort());
-		end.catch(() => {});
+		let failure: unknown = null;
+		void this.#overAfter(ticket, ends)
+			.catch((error) => {
+				if (!ends.aborted) failure = error;
+			})
+			.finally(() => over.abort());
 		let next = from;
 		try {
 			for (;;) {
@@ -420,6 +432,7 @@ export class Connected<Input, Output, Meta>
 							throw error;
 						});
 				if (signal?.aborted) return;
+				if (failure !== null) throw failure;
 				for (const item of page?.items ?? []) {
 					if (item.seq > next) yield { gap: { from: next, to: item.seq - 1 } };
 					yield item;
@@ -435,11 +448,12 @@ export class Connected<Input, Output, Meta>
 	/** Resolves when a run is over. */
 	async #overAfter(ticket: RunTicket, signal: AbortSignal): Promise<void> {
 		for (;;) {
+			// Before the run is looked at: what happens in between is a later version.
+			const { version } = await this.#row(ticket.sessionKey);
 			const { items } = await this.runs(ticket.sessionKey, {
 				generation: ticket.generation,
 				limit: 1000,
 			});
-			const { version } = await this.#row(ticket.sessionKey);
 			const run = items.find(
 				({ runId, attempt }) =>
 					runId === ticket.runId && attempt === ticket.attempt,

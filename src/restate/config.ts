@@ -3,7 +3,7 @@ import type { Config } from "../config.ts";
 import type { SessionIdCause } from "../runtime.ts";
 
 /** Ids that nobody has used, and that are the same when Restate plays a call again. */
-export interface FreshIds {
+interface FreshIds {
 	/** Rises with time. */
 	id(): string;
 	uuid(): string;
@@ -28,7 +28,17 @@ export interface ServicesConfig<Input, Output, Meta>
 	readonly waitFor: (ms: number) => number;
 }
 
-/** What Restate and the system give. */
+/** How long an answer may take that waits for no run, in ms. */
+export const defaultTimeoutMs = 30_000;
+
+/** A session waits for each of its calls and for each of its runs, so Restate must not give one up. Attempts: more than a server lives for. */
+export const untilItHolds = {
+	initialInterval: 50,
+	maxInterval: 2000,
+	maxAttempts: 1_000_000_000,
+} as const;
+
+/** Time of the system, ids of Restate; who plays generated paths gives its own. */
 export const natural: Pick<
 	ServicesConfig<never, never, never>,
 	"idsFor" | "nowFor" | "waitFor"

@@ -72,9 +72,13 @@ export class Door {
 		args: readonly unknown[],
 	): Promise<Value> {
 		const asked = this.#asked(sessionKey, name, args);
-		const answer = await this.#reach<Answered>(name, (opts) =>
-			this.#session(sessionKey).call(asked, opts),
-		);
+		const call = (opts: Opts<never, Answered>) =>
+			this.#session(sessionKey).call(asked, opts);
+		// A message has an id of its own, by which its sender may send it again.
+		const answer =
+			name === "send"
+				? await this.#reach<Answered>(name, call)
+				: await this.#outlast<Answered>(name, call, { isBounded: true });
 		return toldBy(answer) as Value;
 	}
 
@@ -109,8 +113,10 @@ export class Door {
 	): Promise<{ readonly value: unknown; readonly view: RunView }> {
 		const { sessionKey } = ticket;
 		const act = { ...this.#asked(sessionKey, name, args), ticket };
-		const answer = await this.#reach<Answered>(name, (opts) =>
-			this.#session(sessionKey).act(act, opts),
+		const answer = await this.#outlast<Answered>(
+			name,
+			(opts) => this.#session(sessionKey).act(act, opts),
+			{ isBounded: true },
 		);
 		return toldBy(answer) as never;
 	}
@@ -128,7 +134,7 @@ export class Door {
 					{ at: this.#nowFor(sessionKey), for: awaited },
 					opts,
 				),
-			signal,
+			signal ? { signal } : {},
 		);
 		return answer as Value;
 	}
@@ -182,8 +188,10 @@ export class Door {
 		ticket: RunTicket,
 		values: readonly JsonValue[],
 	): Promise<void> {
-		await this.#reach<void>("progress", (opts) =>
-			this.#progress(ticket).add(values, opts),
+		await this.#outlast<void>(
+			"progress",
+			(opts) => this.#progress(ticket).add(values, opts),
+			{ isBounded: true },
 		);
 	}
 
@@ -202,11 +210,11 @@ export class Door {
 		return this.#outlast(
 			"follow",
 			(opts) => this.#progress(ticket).follow(from, opts),
-			signal,
+			{ signal },
 		);
 	}
 
-	/** Tells an invocation that this process is cut off from how its executor ended. Nobody hears of a failure: its time goes by. */
+	/** Tells an invocation that this process is cut off from how its executor ended. Never rejects: if Restate cannot be told, the run ends when its grace period is over. */
 	async left(left: Left): Promise<void> {
 		const runs = this.#ingress.serviceClient<RunsApi>({ name: runsService });
 		await this.#reach<void>("left", (opts) => runs.left(left, opts)).catch(
@@ -251,14 +259,21 @@ export class Door {
 		}
 	}
 
-	/** A connection may break before what is waited for has come; asked again under the same key, Restate goes on with the same wait. */
+	/**
+	 * A connection may break before the answer has come; asked again under the same key, Restate goes on with the same call. Bounded: the answer
+	 * waits for no run.
+	 */
 	async #outlast<Value>(
 		name: string,
 		ask: (opts: Opts<never, Value>) => PromiseLike<Value>,
-		signal?: AbortSignal,
+		how: { readonly isBounded?: true; readonly signal?: AbortSignal } = {},
 	): Promise<Value> {
-		const idempotencyKey = freshSessionId();
-		const given = signal ? { idempotencyKey, signal } : { idempotencyKey };
+		const { isBounded, signal } = how;
+		const given = {
+			idempotencyKey: freshSessionId(),
+			...(isBounded ? { timeout: this.#timeoutMs } : {}),
+			...(signal ? { signal } : {}),
+		};
 		/** Since when it cannot be reached. */
 		let since: number | null = null;
 		for (;;) {
@@ -267,10 +282,12 @@ export class Door {
 				return await ask(rpc.opts(given));
 			} catch (error) {
 				signal?.throwIfAborted();
-				if (statusOf(error) !== null) throw this.#failure(name, error);
+				if (!mayPass(error) || isTimeout(error))
+					throw this.#failure(name, error);
 				const now = performance.now();
-				// One that stood for a while was there.
-				if (since === null || now - asked > pauseMs) since = now;
+				// A wait that stood for a while was there.
+				if (since === null || (!isBounded && now - asked > pauseMs))
+					since = now;
 				if (now - since > this.#timeoutMs) throw this.#failure(name, error);
 				await pause(pauseMs, undefined, signal ? { signal } : {});
 			}
@@ -292,15 +309,24 @@ export class Door {
 				`${name}: Restate at ${this.#url} answered ${status}: ${errorText(error)}`,
 				cause,
 			);
-		const isLate = (error as { name?: string } | null)?.name === "TimeoutError";
 		return new TurnkeeperError(
 			"ENGINE_FAILED",
-			isLate
-				? `${name}: Restate at ${this.#url} gave no answer within ${this.#timeoutMs} ms; the call may have taken effect, the same messageId again does nothing twice`
+			isTimeout(error)
+				? `${name}: Restate at ${this.#url} gave no answer within ${this.#timeoutMs} ms; whether the call took effect is not known`
 				: `${name}: Restate at ${this.#url} cannot be reached (${errorText(error)}); it must be the URL of the ingress of a server that runs`,
 			cause,
 		);
 	}
+}
+
+/** Whether the same call may be answered in a while: nobody was there, or a server that is about to go or to come. */
+function mayPass(error: unknown): boolean {
+	const status = statusOf(error);
+	return status === null || [408, 425, 429, 502, 503, 504].includes(status);
+}
+
+function isTimeout(error: unknown): boolean {
+	return (error as { name?: unknown } | null)?.name === "TimeoutError";
 }
 
 function statusOf(error: unknown): number | null {

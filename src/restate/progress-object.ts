@@ -4,6 +4,7 @@ import {
 	type ObjectContext,
 	type ObjectSharedContext,
 	object,
+	rpc,
 } from "@restatedev/restate-sdk";
 import type { JsonValue } from "../../machines/json.ts";
 import {
@@ -13,7 +14,9 @@ import {
 } from "./protocol.ts";
 
 /** As many as the embedded engine keeps of a live run. */
-const most = 1000;
+const mostValues = 1000;
+/** Where nobody says when the run is over. */
+const longestKept = { days: 1 };
 
 type State = {
 	told: { readonly values: readonly JsonValue[]; readonly next: number };
@@ -26,27 +29,37 @@ export const progressObject = object({
 	handlers: {
 		add: async (ctx: ObjectContext<State>, values: readonly JsonValue[]) => {
 			const told = await toldIn(ctx);
+			if (told.next === 1)
+				ctx
+					.objectSendClient<ProgressApi>({ name: progressService }, ctx.key)
+					.forget(rpc.sendOpts({ delay: longestKept }));
 			ctx.set("told", {
-				values: [...told.values, ...values].slice(-most),
+				values: [...told.values, ...values].slice(-mostValues),
 				next: told.next + values.length,
 			});
 			for (const id of (await ctx.get("waiters")) ?? [])
 				ctx.resolveAwakeable(id);
 			ctx.clear("waiters");
 		},
-		take: async (
-			ctx: ObjectContext<State>,
-			{
-				from,
-				awakeable,
-			}: { readonly from: number; readonly awakeable: string },
-		): Promise<ProgressPage | null> => {
-			const page = pageFrom(from, await toldIn(ctx));
-			if (page.items.length > 0) return page;
-			ctx.set("waiters", [...((await ctx.get("waiters")) ?? []), awakeable]);
-			return null;
-		},
-		forget: async (ctx: ObjectContext<State>) => ctx.clearAll(),
+		take: internal(
+			async (
+				ctx: ObjectContext<State>,
+				{
+					from,
+					awakeable,
+				}: { readonly from: number; readonly awakeable: string },
+			): Promise<ProgressPage | null> => {
+				const page = pageFrom(from, await toldIn(ctx));
+				if (page.items.length > 0) return page;
+				ctx.set("waiters", [...((await ctx.get("waiters")) ?? []), awakeable]);
+				return null;
+			},
+		),
+		forget: internal(async (ctx: ObjectContext<State>) => {
+			for (const id of (await ctx.get("waiters")) ?? [])
+				ctx.resolveAwakeable(id);
+			ctx.clearAll();
+		}),
 		read: handlers.object.shared(
 			async (ctx: ObjectSharedContext<State>, from: number) =>
 				pageFrom(from, await toldIn(ctx)),
@@ -66,6 +79,13 @@ export const progressObject = object({
 		),
 	},
 });
+
+/** For Restate's own calls alone: not by its ingress. */
+function internal<Arg, Value>(
+	handler: (ctx: ObjectContext<State>, arg: Arg) => Promise<Value>,
+) {
+	return handlers.object.exclusive({ ingressPrivate: true }, handler);
+}
 
 async function toldIn(ctx: ObjectSharedContext<State>): Promise<State["told"]> {
 	return (await ctx.get("told")) ?? { values: [], next: 1 };

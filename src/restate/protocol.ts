@@ -10,7 +10,13 @@ import type {
 import type { JsonValue } from "../../machines/json.ts";
 import type { WaitAnswer } from "../../machines/run.ts";
 import type { RunTicket, StopCause } from "../../machines/ticket.ts";
+import { invalid, shown } from "../arguments.ts";
 import { type ErrorCode, TurnkeeperError } from "../errors.ts";
+
+/** The name of the signal by which a run is told something for the nth time. */
+export function signalName(told: number): string {
+	return `told ${told}`;
+}
 
 /** Raised whenever parts of before and after would not understand each other. */
 export const protocolVersion = 1;
@@ -23,18 +29,16 @@ export const progressService = "TurnkeeperProgress";
 export const runsService = "TurnkeeperRuns";
 
 /** A call that changes a session, by its name in `SessionRuntime`. */
-export const calls = [
-	"send",
-	"admit",
-	"report",
-	"patch",
-	"resume",
-	"import",
-	"receive",
-	"queue.update",
-	"queue.remove",
-] as const;
-export type CallName = (typeof calls)[number];
+export type CallName =
+	| "send"
+	| "admit"
+	| "report"
+	| "patch"
+	| "resume"
+	| "import"
+	| "receive"
+	| "queue.update"
+	| "queue.remove";
 
 /** A call that ends runs, and is answered when they have ended. */
 export type StopName = "reset" | "abort" | "delete";
@@ -51,7 +55,6 @@ export type ReadName =
 /** Something that a run asks for, by its name in `Run`. */
 export type ActName =
 	| "append"
-	| "transcript"
 	| "usage"
 	| "rotate"
 	| "waitFor"
@@ -112,7 +115,7 @@ export interface RunStart {
 
 /** How an executor came to its end. */
 export interface RunReturn {
-	readonly outcome: "completed" | "failed" | "aborted" | "interrupted";
+	readonly outcome: "completed" | "failed" | "interrupted";
 	readonly error?: string;
 	readonly output?: JsonValue;
 	/** What it took while it ran and did not look at. */
@@ -184,10 +187,12 @@ export interface ProgressApi {
 	forget(ctx: unknown): Promise<void>;
 }
 
+/** Somebody begins to wait. */
 export interface Wait extends Timed {
 	readonly for: Awaited;
 }
 
+/** A message that is attached to a run that was told to stop, or is over. */
 export interface StoppedChild extends Timed {
 	readonly messageId: string;
 	/** When it is abandoned, epoch ms. */
@@ -201,17 +206,16 @@ export interface Executed extends RunReturn, Timed {
 	readonly hasTold: boolean;
 }
 
+/** An invocation that a process is cut off from, and how that process's executor ended. */
 export interface Left {
 	readonly invocation: string;
 	readonly executed: Executed;
 }
 
 /** A run's executor came to its end. */
-export interface Returned extends RunReturn, Timed {
+export type Returned = Omit<Executed, "hasTold"> & {
 	readonly ticket: RunTicket;
-	/** What it was given to work on, and has taken since. */
-	readonly messages: readonly QueuedMessage[];
-}
+};
 
 /** An answer, or the error that it was. */
 export type Answered<Value = unknown> =
@@ -236,10 +240,12 @@ export function toldBy<Value>(answered: Answered<Value>): Value {
 	return answered.value;
 }
 
-export function mustUnderstand(protocol: number): void {
+export function mustUnderstand(protocol: number, args: unknown): void {
 	if (protocol !== protocolVersion)
 		throw new TurnkeeperError(
 			"ENGINE_MISMATCH",
 			`the call is of protocol ${protocol}, these services are of protocol ${protocolVersion}; deploy the services and the hosts from one version of turnkeeper`,
 		);
+	if (!Array.isArray(args))
+		throw invalid(`args is ${shown(args)}; it must be a list`);
 }

@@ -5,6 +5,12 @@ import type { SendReceipt, Settled } from "../runtime.ts";
 /** What the session says of it at once. */
 export type Accepted = Omit<SendReceipt, "settled">;
 
+/** Without the promise of its end, and with its row, which others make when somebody looks. */
+export function acceptedOf(receipt: SendReceipt): Accepted {
+	const { disposition, messageId, ticket, row } = receipt;
+	return { disposition, messageId, ticket, row };
+}
+
 /** Its end is asked for when somebody looks: most hosts do not. */
 export class RemoteReceipt<Output> implements SendReceipt<Output> {
 	readonly disposition: SendReceipt["disposition"];

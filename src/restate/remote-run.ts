@@ -77,10 +77,13 @@ export class RunLife {
 	see(view: RunView): void {
 		if (view.version < this.view.version) return;
 		this.view = view;
-		const { sessionId, stop } = view;
+		const { isOver, sessionId, stop } = view;
 		if (sessionId !== this.ticket.sessionId)
 			this.ticket = { ...this.ticket, sessionId };
 		if (stop) this.abort(new RunAborted(stop.cause, stop.reason));
+		// Whoever still works for a run that is over may stop.
+		else if (isOver && !this.isReturned)
+			this.abort(new RunAborted("shutdown", "its run is over"));
 		this.#wake();
 	}
 
@@ -121,8 +124,9 @@ class RemoteHandle<Meta> implements Run<Meta> {
 	readonly #logger: Logger;
 	/** When its session was last told that it lives. */
 	#livedAt = Number.NEGATIVE_INFINITY;
-	/** What was told and is not kept yet. */
+	/** What was told and is not on its way yet. */
 	readonly #telling: JsonValue[] = [];
+	#isTelling = false;
 
 	constructor(door: Door, life: RunLife, logger: Logger) {
 		this.door = door;
@@ -194,7 +198,11 @@ class RemoteHandle<Meta> implements Run<Meta> {
 		const { begun, ticket, signal } = this.life;
 		const unbegun = !begun.has(name);
 		begun.add(name);
-		const reply = await this.act("deliver", name, unbegun);
+		const reply = await this.act("deliver", name, unbegun).catch((error) => {
+			// Nothing has been done: it may be asked for again.
+			if (unbegun) begun.delete(name);
+			throw error;
+		});
 		if (reply.result === "known") return reply.value;
 		if (reply.result === "used") throw usedBefore(name, ticket);
 		if (signal.aborted) throw staleRun(ticket);
@@ -304,13 +312,15 @@ class RemoteHandle<Meta> implements Run<Meta> {
 	/** What comes while some is on its way goes with the next. */
 	#told(value: JsonValue): void {
 		this.#telling.push(value);
-		if (this.#telling.length > 1) return;
 		this.life.hasTold = true;
+		if (this.#isTelling) return;
+		this.#isTelling = true;
 		this.#later(async () => {
-			while (this.#telling.length > 0) {
-				const values = [...this.#telling];
-				await this.door.progress(this.ticket, values);
-				this.#telling.splice(0, values.length);
+			try {
+				while (this.#telling.length > 0)
+					await this.door.progress(this.ticket, this.#telling.splice(0));
+			} finally {
+				this.#isTelling = false;
 			}
 		});
 	}
@@ -439,16 +449,18 @@ export class RemoteAdmittedRun<Meta>
 		});
 	}
 
-	/** Its scope is disposed when it has settled, however. */
+	/** Nothing that it has begun is under way any more; a report that is refused ends nothing. */
 	async #last(report: Parameters<Door["report"]>[0]): Promise<Verdict> {
 		await Promise.allSettled(this.life.pending);
 		const verdict = await this.door.report(report);
-		await this.life.scope.disposeAsync();
+		if (verdict.verdict !== "refused") this.life.return();
+		if (verdict.verdict !== "refused") await this.life.scope.disposeAsync();
 		return verdict;
 	}
 
 	/** Without an end it settles 'interrupted'. */
 	async [Symbol.asyncDispose](): Promise<void> {
+		this.life.return();
 		await this.act("release");
 		await this.life.scope.disposeAsync();
 	}

@@ -18,7 +18,7 @@ import { type RunTicket, ticketId } from "../../machines/ticket.ts";
 import { checkJson, checkSchema, copied, shown } from "../arguments.ts";
 import type { Config } from "../config.ts";
 import { errorText, isAbort, RunAborted } from "../errors.ts";
-import type { ServicesConfig } from "./config.ts";
+import { type ServicesConfig, untilItHolds } from "./config.ts";
 import type { Door } from "./door.ts";
 import {
 	type Executed,
@@ -31,9 +31,9 @@ import {
 	runsService,
 	type SessionApi,
 	sessionsService,
+	signalName,
 } from "./protocol.ts";
 import { RemoteManagedRun, RunLife } from "./remote-run.ts";
-import { signalName } from "./serving.ts";
 
 /** For those who still follow a run that has ended. */
 const forgetAfter = { minutes: 1 };
@@ -55,7 +55,7 @@ export function runService<Input, Output, Meta>(
 		options: {
 			// A run may be silent for as long as it takes; how long that is allowed to be is the session's to say.
 			inactivityTimeout: { days: 365 },
-			retryPolicy: { initialInterval: 50, maxInterval: 2000 },
+			retryPolicy: untilItHolds,
 		},
 		handlers: {
 			left: async (ctx: Context, { invocation, executed }: Left) =>
@@ -72,17 +72,21 @@ export function runService<Input, Output, Meta>(
 					});
 					const life = new RunLife(ticket, start.view);
 					const { attemptCompletedSignal: cut, id } = ctx.request();
+					/** Until Restate has taken note of it. */
+					let unnoted: Executed | null = null;
 					cut.addEventListener("abort", () => {
-						if (!life.isReturned)
+						if (unnoted) void door.left({ invocation: id, executed: unnoted });
+						else if (!life.isReturned)
 							life.abort(
 								new RunAborted("shutdown", "the connection to Restate ended"),
 							);
 					});
 					const work = ctx.run("execute", async (): Promise<Executed> => {
 						if (!isFirst) return await gone(config, ticket);
-						const executed = await execute(config, door, life, start);
-						if (cut.aborted) await door.left({ invocation: id, executed });
-						return executed;
+						unnoted = await execute(config, door, life, start);
+						if (cut.aborted)
+							await door.left({ invocation: id, executed: unnoted });
+						return unnoted;
 					});
 					const left = ctx.signal<Executed>(leftSignal);
 					let executed: Executed | null = null;
@@ -96,6 +100,7 @@ export function runService<Input, Output, Meta>(
 						executed = first.executed;
 						if (first.view) life.see(first.view);
 					}
+					unnoted = null;
 					const { hasTold, ...returned } = executed;
 					ctx
 						.objectSendClient<SessionApi>(

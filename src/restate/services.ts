@@ -1,12 +1,17 @@
 /** Owns what a Restate endpoint is given: the object of sessions, the service that executes their runs, and the object of their progress. */
 import type { EndpointOptions } from "@restatedev/restate-sdk";
 import type { JsonValue } from "../../machines/json.ts";
-import { checkMs, checkOptions, invalid, shown } from "../arguments.ts";
+import {
+	checkMs,
+	checkOptions,
+	checkUrl,
+	invalid,
+	shown,
+} from "../arguments.ts";
 import { configOf } from "../config.ts";
 import { memoryStore } from "../memory.ts";
 import type { ManagedRun, RuntimeOptions } from "../runtime.ts";
-import { checkUrl } from "./client.ts";
-import { natural, type ServicesConfig } from "./config.ts";
+import { defaultTimeoutMs, natural, type ServicesConfig } from "./config.ts";
 import { Door } from "./door.ts";
 import { progressObject } from "./progress-object.ts";
 import { runService } from "./run-service.ts";
@@ -60,15 +65,16 @@ export function sessionServices<
 		...(run ? { execute: run } : {}),
 		// What is kept is kept by Restate.
 		store: memoryStore(),
-		passivateAfterMs: Number.MAX_SAFE_INTEGER,
 	});
 	const door = new Door(
 		ingress as string,
-		checkMs(timeoutMs ?? 30_000, "options.timeoutMs"),
+		checkMs(timeoutMs ?? defaultTimeoutMs, "options.timeoutMs"),
 		headers,
 		natural.nowFor,
 	);
-	return servicesOf({ ...config, ...natural }, door);
+	// An engine lives for one call: nothing of it comes to rest.
+	const passivateAfterMs = Number.POSITIVE_INFINITY;
+	return servicesOf({ ...config, ...natural, passivateAfterMs }, door);
 }
 
 export function servicesOf<Input, Output, Meta>(

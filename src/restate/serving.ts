@@ -29,72 +29,23 @@ import type { Turn } from "../turn.ts";
 import { CallClock } from "./clock.ts";
 import type { ServicesConfig } from "./config.ts";
 import {
-	type Awaited,
+	type Executing,
+	type KeptSession,
+	keptName,
+	unusedSession,
+	type Waiter,
+} from "./kept.ts";
+import {
 	type RunStart,
 	type RunsApi,
 	runsService,
 	type SessionApi,
 	sessionsService,
+	signalName,
 	type Timed,
 } from "./protocol.ts";
 import { type ObjectState, StateStore } from "./state.ts";
 import { isNews, viewOf } from "./view.ts";
-
-/** A run that Restate executes. */
-interface Executing {
-	readonly ticket: RunTicket;
-	/** The invocation that executes it. */
-	readonly invocation: string;
-	/** How often it was told something. */
-	readonly told: number;
-}
-
-/** A message to another session that is attached to a run of this one. */
-interface AttachedChild {
-	readonly parent: RunTicket;
-	readonly sessionKey: string;
-	readonly messageId: string;
-}
-
-/** Somebody who is answered by an awakeable of this id. */
-interface Waiter {
-	readonly id: string;
-	readonly for:
-		| Awaited
-		| { readonly of: "drain"; readonly drain: Drain<never> };
-}
-
-/** What is true of a session, and what its object has to see to. */
-export interface KeptSession {
-	/** The time of the newest call that changed it. */
-	readonly at: number;
-	readonly facts: SessionFacts | null;
-	readonly executing: readonly Executing[];
-	readonly waiters: readonly Waiter[];
-	/** Until they are told to stop. */
-	readonly children: readonly AttachedChild[];
-	/** When the object is to be called again, epoch ms. */
-	readonly alarm: number | null;
-	/** Names of the outputs that are kept, the oldest first. */
-	readonly outputs: readonly string[];
-}
-
-export const keptName = "session";
-
-/** The name of the signal by which a run is told something for the nth time. */
-export function signalName(told: number): string {
-	return `told ${told}`;
-}
-
-const unused: KeptSession = {
-	at: 0,
-	facts: null,
-	executing: [],
-	waiters: [],
-	children: [],
-	alarm: null,
-	outputs: [],
-};
 
 /** A call that changes the session cannot be answered before what it stopped has settled. */
 export const draining = Symbol("draining");
@@ -189,7 +140,10 @@ export class Serving<Input, Output, Meta> {
 		awakeable: string | null = null,
 	): Promise<Value | typeof draining> {
 		// An older version of this may not have known of all of it.
-		const kept = { ...unused, ...(await ctx.get<KeptSession>(keptName)) };
+		const kept = {
+			...unusedSession,
+			...(await ctx.get<KeptSession>(keptName)),
+		};
 		// Time goes on, whoever calls: else a deadline that a clock ahead of others has set might be far off for them.
 		const at = Math.max(timed.at, kept.at);
 		const serving = new Serving(ctx, config, at, kept, awakeable);
@@ -220,8 +174,9 @@ export class Serving<Input, Output, Meta> {
 
 	/** Until nothing is under way and nothing is due. */
 	async #rest(): Promise<void> {
+		const { directory } = this.engine;
 		do await this.engine.barrier();
-		while (this.#clock.runDue());
+		while (this.#clock.runDue() || directory.busy().length > 0);
 	}
 
 	#keep(change: Partial<KeptSession>): void {

@@ -11,7 +11,7 @@ import { type ChildOf, shownRow, unusedFacts } from "../../machines/facts.ts";
 import { messageOf } from "../../machines/line.ts";
 import { ownsRun } from "../../machines/run.ts";
 import type { RunTicket } from "../../machines/ticket.ts";
-import { invalid, shown } from "../arguments.ts";
+import { checkTicket, invalid, shown } from "../arguments.ts";
 import { ask, staleRun } from "../asking.ts";
 import { messagesOf } from "../boot.ts";
 import type { Config } from "../config.ts";
@@ -24,9 +24,10 @@ import {
 	readRuns,
 	readTranscript,
 } from "../reader.ts";
-import { countUsage } from "../records.ts";
+import { countUsage, idAlone } from "../records.ts";
 import { waitsForEachOther } from "../run-calls.ts";
-import type { ServicesConfig } from "./config.ts";
+import { type ServicesConfig, untilItHolds } from "./config.ts";
+import { type KeptSession, keptName } from "./kept.ts";
 import {
 	type Act,
 	type Asked,
@@ -42,14 +43,15 @@ import {
 	type Timed,
 	type Wait,
 } from "./protocol.ts";
-import { draining, type KeptSession, keptName, Serving } from "./serving.ts";
+import { acceptedOf } from "./receipt.ts";
+import { draining, Serving } from "./serving.ts";
 import { type ObjectState, StateStore } from "./state.ts";
 import { viewOf } from "./view.ts";
 
 type Exclusive = ObjectContext<TypedState>;
 type Shared = ObjectSharedContext<TypedState>;
 
-/** The object, for an endpoint. `idempotencyRetention`: for how long an answer is kept for a caller whose connection broke. */
+/** The object, for an endpoint. */
 export function sessionObject<Input, Output, Meta>(
 	config: ServicesConfig<Input, Output, Meta>,
 ) {
@@ -64,6 +66,8 @@ export function sessionObject<Input, Output, Meta>(
 		name: sessionsService,
 		options: {
 			enableLazyState: true,
+			retryPolicy: untilItHolds,
+			// For so long a caller whose connection broke may ask for its answer again.
 			idempotencyRetention: { minutes: 10 },
 		},
 		handlers: {
@@ -111,12 +115,7 @@ export function sessionObject<Input, Output, Meta>(
 				serve(ctx, returned, (serving) => settle(serving, returned)),
 			),
 			stopChild: internal((ctx: Exclusive, child: StoppedChild) =>
-				serve(ctx, child, async ({ engine, key }) =>
-					engine.runs.stopChild(
-						{ sessionKey: key, messageId: child.messageId },
-						child.deadline,
-					),
-				),
+				serve(ctx, child, (serving) => stopChild(serving, child)),
 			),
 			alarm: internal((ctx: Exclusive, alarm: Timed) =>
 				serve(ctx, alarm, async (serving) => serving.rang(alarm.at)),
@@ -140,14 +139,11 @@ async function called<Input, Output, Meta>(
 	{ calls, facts, key }: Serving<Input, Output, Meta>,
 	{ protocol, name, args }: Asked<CallName>,
 ): Promise<unknown> {
-	mustUnderstand(protocol);
+	mustUnderstand(protocol, args);
 	const [first, second, third] = args as [never, never, never];
 	switch (name) {
-		case "send": {
-			const receipt = await calls.intake.send(key, first, second);
-			const { disposition, messageId, ticket, row } = receipt;
-			return { disposition, messageId, ticket, row };
-		}
+		case "send":
+			return acceptedOf(await calls.intake.send(key, first, second));
 		case "admit": {
 			const { ticket } = await calls.intake.admit(key, first);
 			return { ticket, view: viewOf(facts(), ticket) };
@@ -160,11 +156,8 @@ async function called<Input, Output, Meta>(
 			return calls.commands.resume(first, second, third);
 		case "import":
 			return calls.importer.import([first]);
-		case "receive": {
-			const receipt = await calls.intake.receive(key, first, second, third);
-			const { disposition, messageId, ticket, row } = receipt;
-			return { disposition, messageId, ticket, row };
-		}
+		case "receive":
+			return acceptedOf(await calls.intake.receive(key, first, second, third));
 		case "queue.update":
 			return calls.queue.update(key, first, second);
 		case "queue.remove":
@@ -176,7 +169,7 @@ async function stopped<Input, Output, Meta>(
 	{ calls: { commands }, key }: Serving<Input, Output, Meta>,
 	{ protocol, name, args }: Asked<StopName>,
 ): Promise<unknown> {
-	mustUnderstand(protocol);
+	mustUnderstand(protocol, args);
 	const [options] = args as [never];
 	return commands[name](key, options);
 }
@@ -186,7 +179,8 @@ async function acted<Input, Output, Meta>(
 	serving: Serving<Input, Output, Meta>,
 	act: Act,
 ): Promise<unknown> {
-	mustUnderstand(act.protocol);
+	mustUnderstand(act.protocol, act.args);
+	checkTicket(act.ticket);
 	const value = await carriedOut(serving, act);
 	return { value, view: viewOf(serving.facts(), act.ticket) };
 }
@@ -197,8 +191,12 @@ async function carriedOut<Input, Output, Meta>(
 ): Promise<unknown> {
 	const { engine } = serving;
 	const [first, second, third] = args as [never, never, never];
-	// What counts for a run that has settled as well.
+	const live = engine.registry.get(ticket);
+	if (live) engine.runs.alive(live);
 	switch (name) {
+		case "alive":
+			return null;
+		// What counts for a run that has settled as well.
 		case "usage":
 			return countUsage(engine, ticket, first);
 		case "delivered":
@@ -210,9 +208,6 @@ async function carriedOut<Input, Output, Meta>(
 		case "rest":
 			return serving.rests(ticket);
 	}
-	const live = engine.registry.get(ticket);
-	if (live) engine.runs.alive(live);
-	if (name === "alive") return null;
 	const { sessionId } = engine.options;
 	const asked = askedBy(sessionId, { ticket, name, args }, engine.now());
 	const { reply, after } = await ask(engine, { ticket }, () => asked);
@@ -239,6 +234,25 @@ function spawn<Input, Output, Meta>(
 		attached,
 		ancestors: attached ? [...run.ancestors, ticket.sessionKey] : [],
 	};
+}
+
+/** One that has not come yet, for its parent's word was given before, comes too late: its id is used up. */
+async function stopChild<Input, Output, Meta>(
+	{ engine, facts, key, store }: Serving<Input, Output, Meta>,
+	{ messageId, deadline }: StoppedChild,
+): Promise<void> {
+	if (!(await store.message(key, messageId))) {
+		const { generation } = facts();
+		const gone = idAlone(messageId, engine.now(), generation);
+		store.keepMessage({
+			...gone,
+			reason: "the run that it is attached to ended",
+			// Whatever it says.
+			edited: true,
+		});
+		return;
+	}
+	engine.runs.stopChild({ sessionKey: key, messageId }, deadline);
 }
 
 /** What a run asks its session. */
@@ -291,25 +305,23 @@ async function settle<Input, Output, Meta>(
 				: await messagesOf(engine, { key }, live.run)
 			: [];
 	if (output !== undefined && output !== null) serving.returned(ticket, output);
-	await new Promise<void>((resolve) => {
-		engine.keep(key, {
-			event: ({ facts }) => {
-				const at = engine.now();
-				return {
-					type: "settled",
-					at,
-					grant: engine.taking.grant(facts),
-					ticket,
-					end: { at, outcome, error, stoppedBy: live?.stoppedBy ?? undefined },
-					unread,
-					retry:
-						bounds && tried.length > 0
-							? { ...bounds, messages: tried }
-							: undefined,
-				};
-			},
-			committed: () => resolve(),
-		});
+	engine.keep(key, {
+		event: ({ facts }) => {
+			const at = engine.now();
+			return {
+				type: "settled",
+				at,
+				grant: engine.taking.grant(facts),
+				ticket,
+				end: { at, outcome, error, stoppedBy: live?.stoppedBy ?? undefined },
+				unread,
+				retry:
+					bounds && tried.length > 0
+						? { ...bounds, messages: tried }
+						: undefined,
+			};
+		},
+		committed() {},
 	});
 }
 
@@ -317,7 +329,7 @@ async function read(
 	ctx: Shared,
 	{ protocol, name, args }: Asked<ReadName>,
 ): Promise<unknown> {
-	mustUnderstand(protocol);
+	mustUnderstand(protocol, args);
 	const kept = await ctx.get<KeptSession>(keptName);
 	const facts = kept?.facts ?? unusedFacts(ctx.key);
 	const store = new StateStore(readOnly(ctx), kept?.facts ?? null);

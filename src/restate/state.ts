@@ -153,8 +153,7 @@ export class StateStore implements OpenStore {
 
 	async #write(write: SessionWrite): Promise<void> {
 		if (write.facts) this.facts = write.facts;
-		for (const message of write.messages)
-			this.#state.set(names.message(message.messageId), message);
+		for (const message of write.messages) this.keepMessage(message);
 		for (const run of write.runs) {
 			// As a reservation it stood elsewhere.
 			if (run.driver === "host" && run.admittedAt !== null)
@@ -187,6 +186,10 @@ export class StateStore implements OpenStore {
 			)
 				this.#state.clear(name);
 		}
+	}
+
+	keepMessage(message: StoredMessage): void {
+		this.#state.set(names.message(message.messageId), message);
 	}
 
 	/** What a run returned, for those who ask later; only of the newest runs, whose names are `kept`. Answers with those of then. */

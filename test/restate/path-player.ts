@@ -12,8 +12,8 @@ import { memoryStore } from "../../src/memory.ts";
 import { Admin } from "../../src/restate/admin.ts";
 import { Connected } from "../../src/restate/client.ts";
 import { Door } from "../../src/restate/door.ts";
+import { type KeptSession, keptName } from "../../src/restate/kept.ts";
 import { servicesOf } from "../../src/restate/services.ts";
-import { type KeptSession, keptName } from "../../src/restate/serving.ts";
 import { StateStore } from "../../src/restate/state.ts";
 import { Ledger } from "../../src/testing/ledger.ts";
 import {
@@ -89,11 +89,11 @@ export class Stage {
 			graceMs,
 			overlap: ({ sessionKey }) => of(sessionKey).policy,
 			execute: (run) => of(run.ticket.sessionKey).execute(run),
-			passivateAfterMs: Number.MAX_SAFE_INTEGER,
 		});
 		return servicesOf<JsonValue, JsonValue, JsonValue>(
 			{
 				...config,
+				passivateAfterMs: Number.POSITIVE_INFINITY,
 				nowFor: (key) => of(key)?.now ?? Date.now(),
 				idsFor: (key) => of(key),
 				// A path says itself when its time goes on.

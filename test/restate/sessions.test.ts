@@ -127,6 +127,73 @@ describe("a session on Restate", () => {
 		});
 	});
 
+	test("a run that has no time to stop is told all the same", async () => {
+		const { begun, execute } = lasting(true);
+		const key = fresh(execute);
+		await runtime.send(key, "hello");
+		const run = await begun;
+		const told = new Promise((resolve) =>
+			run.signal.addEventListener("abort", resolve),
+		);
+		expect(await runtime.abort(key, { graceMs: 0 })).toMatchObject({
+			report: { abandoned: [{ outcome: "abandoned" }] },
+		});
+		await told;
+		expect(run.signal.reason).toMatchObject({ code: "RUN_ABORTED" });
+	});
+
+	test("a lease lasts for as long as its run gives signs of life, of whatever kind", async () => {
+		const key = fresh();
+		const run = await runtime.admit(key, { leaseMs: 900 });
+		await run.start();
+		for (let i = 0; i < 20; i++) {
+			await new Promise((resolve) => setTimeout(resolve, 100));
+			if (i % 2) run.progress(i);
+			else run.usage({ outputTokens: 1 });
+		}
+		expect((await runtime.get(key))?.status).toBe("running");
+		const row = await runtime.until(key, (one) => one?.status !== "running");
+		expect(row).toMatchObject({ lastOutcome: "interrupted", outputTokens: 10 });
+		await new Promise((resolve) => setTimeout(resolve, 200));
+		expect(run.signal.aborted).toBe(true);
+	});
+
+	test("a child that comes after its parent was stopped is not run", async () => {
+		const child = fresh(async () => "never");
+		const begun = Promise.withResolvers<ManagedRun<string>>();
+		const key = fresh(async (run) => {
+			begun.resolve(run);
+			return lasting().execute(run);
+		});
+		await runtime.send(key, "go");
+		const { ticket } = await begun.promise;
+		// The parent's word, and then nothing for a while.
+		const call = (session: string, handler: string, body: object) =>
+			fetch(
+				`${server.ingress}/TurnkeeperSession/${encodeURIComponent(session)}/${handler}`,
+				{
+					method: "POST",
+					headers: { "content-type": "application/json" },
+					body: JSON.stringify({ protocol: 1, at: Date.now(), ...body }),
+				},
+			).then(
+				(response) => response.json() as Promise<{ value: { value: unknown } }>,
+			);
+		const word = await call(key, "act", {
+			ticket,
+			name: "spawn",
+			args: [child, "late", true],
+		});
+		await runtime.reset(key);
+		const answer = await call(child, "call", {
+			name: "receive",
+			args: ["help", "late", word.value.value],
+		});
+		expect(answer.value).toMatchObject({ disposition: "duplicate" });
+		expect(await runtime.get(child)).toBeNull();
+		expect((await runtime.runs(child)).items).toEqual([]);
+	});
+
 	test("messages wait in line, and the same message id runs once", async () => {
 		const gate = Promise.withResolvers<void>();
 		const said: string[] = [];
@@ -435,7 +502,7 @@ describe("what is wrong is told", () => {
 		expect(
 			await told({ ingress: `http://127.0.0.1:${port}`, timeoutMs: 200 }),
 		).toBe(
-			`ENGINE_FAILED: get: Restate at http://127.0.0.1:${port} gave no answer within 200 ms; the call may have taken effect, the same messageId again does nothing twice`,
+			`ENGINE_FAILED: get: Restate at http://127.0.0.1:${port} gave no answer within 200 ms; whether the call took effect is not known`,
 		);
 		mute.close();
 	});
