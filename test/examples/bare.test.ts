@@ -45,20 +45,21 @@ test("the bare host answers in order, is reset in mid-run, stops, and ends with 
 		'ada: you said "hello"',
 		'ada: you said "again"',
 	]);
-	host.stdin.write("ada too late\nada /new\n");
-	await heard("ada: new session, done");
-	host.stdin.write("ada fresh\nada /stop\n");
-	await heard("ada: stop, done");
-	host.stdin.write("ada /stop\nnonsense\n");
+	// Another session: the last run of this one may not have come to its end when its answer is read.
+	host.stdin.write("bob too late\nbob /new\n");
+	await heard("bob: new session, done");
+	host.stdin.write("bob fresh\nbob /stop\n");
+	await heard("bob: stop, done");
+	host.stdin.write("bob /stop\nnonsense\n");
 	await heard("say KEY TEXT, KEY /new or KEY /stop");
 	host.stdin.end();
 	expect(await once(host, "close")).toEqual([0, null]);
 	expect(said.slice(3).sort()).toEqual([
-		"ada: aborted",
-		"ada: aborted",
-		"ada: new session, done",
-		"ada: stop, done",
-		"ada: stop, nothing",
+		"bob: aborted",
+		"bob: aborted",
+		"bob: new session, done",
+		"bob: stop, done",
+		"bob: stop, nothing",
 		"say KEY TEXT, KEY /new or KEY /stop",
 	]);
 });

@@ -203,7 +203,7 @@ describe("in real time", () => {
 				const key = fresh();
 				const receipt = await runtime.send(key, "hello");
 				await pause(20 + i);
-				const answer = await runtime.abort(key);
+				const answer = await runtime.abort(key, { graceMs: 10_000 });
 				const { outcome } = await receipt.settled;
 				expect(["completed", "aborted"]).toContain(outcome);
 				if (answer.result === "nothing") expect(outcome).toBe("completed");
