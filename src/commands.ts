@@ -18,7 +18,7 @@ import {
 	shown,
 } from "./arguments.ts";
 import type { Config } from "./config.ts";
-import { type Drain, drained, drainOf, isDrained } from "./drain.ts";
+import { type Drain, drainAnswer, drainOf, isDrained } from "./drain.ts";
 import type { Engine } from "./engine.ts";
 import type { Entrance } from "./entrance.ts";
 import { newestFirst, runsInArchive, unsettledRuns } from "./reader.ts";
@@ -263,7 +263,7 @@ export class Commands<Input, Output, Meta> {
 	): Promise<Stopped<Meta>> {
 		const drain = drainOf(turn, lastRow);
 		return isDrained(drain, turn.after)
-			? drained(drain, rowAfter<Meta>(turn))
+			? drainAnswer(drain, rowAfter<Meta>(turn))
 			: this.#untilDrained(turn.session.key, drain);
 	}
 

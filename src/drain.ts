@@ -16,8 +16,8 @@ import { endedBy, rowAfter, type Turn } from "./turn.ts";
 export interface Drain<Meta> {
 	/** By ticket: what this stopped, and a reservation that it gave up. */
 	readonly stopped: readonly string[];
-	/** A reset waits for all that is older than what it opened; 0: an abort, which waits for what it stopped. */
-	readonly older: number;
+	/** A reset waits for all that is olderThan than what it opened; 0: an abort, which waits for what it stopped. */
+	readonly olderThan: number;
 	/** As far as they have settled. */
 	readonly settled: readonly RunRecord[];
 	readonly ended: EndedGeneration<Meta> | null;
@@ -38,7 +38,7 @@ export function drainOf<Meta>(
 	return collect(
 		{
 			stopped: [...new Set(stopped.map((run) => ticketId(run)))],
-			older:
+			olderThan:
 				after.generation === before.generation && !before.hidden
 					? 0
 					: after.generation,
@@ -79,22 +79,23 @@ export function collect<Meta>(
 }
 
 export function isDrained<Meta>(
-	{ older, stopped }: Drain<Meta>,
+	{ olderThan, stopped }: Drain<Meta>,
 	{ closing, draining, run }: SessionFacts,
 ): boolean {
 	return (
 		!closing.some(
-			({ generation, postponed }) => !postponed && generation < older,
+			({ generation, postponed }) => !postponed && generation < olderThan,
 		) &&
 		!draining.some(
-			({ run }) => run.generation < older || stopped.includes(ticketId(run)),
+			({ run }) =>
+				run.generation < olderThan || stopped.includes(ticketId(run)),
 		) &&
 		(run === null || !stopped.includes(ticketId(run)))
 	);
 }
 
 /** What the caller of the stop is told; `row` is the newest. */
-export function drained<Meta>(
+export function drainAnswer<Meta>(
 	{ ended, lastRow, removed, settled, row: stoppedRow }: Drain<Meta>,
 	newest: SessionRow<Meta> | null,
 ): Answer<StopReport<Meta>, Meta> {

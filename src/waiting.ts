@@ -1,7 +1,7 @@
 /** Owns those who wait for committed state: for a drain to end, for a row, for rest. Tested after each commit; nothing of them is ever stored. */
 import type { SessionRow } from "../machines/facts.ts";
 import type { RuntimeClock } from "./clock.ts";
-import { collect, type Drain, drained, isDrained } from "./drain.ts";
+import { collect, type Drain, drainAnswer, isDrained } from "./drain.ts";
 import { TurnkeeperError } from "./errors.ts";
 import type { Answer, StopReport } from "./runtime.ts";
 import { rowAfter, type Turn } from "./turn.ts";
@@ -61,7 +61,7 @@ export class Waiting {
 			see: (turn) => {
 				drain = collect(drain, turn);
 				if (!isDrained(drain, turn.after)) return false;
-				resolve(drained(drain, rowAfter<Meta>(turn)));
+				resolve(drainAnswer(drain, rowAfter<Meta>(turn)));
 				return true;
 			},
 			fail: reject,

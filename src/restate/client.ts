@@ -47,7 +47,7 @@ import type {
 } from "../runtime.ts";
 import type { ListQuery, Page, PageQuery, TranscriptQuery } from "../store.ts";
 import { Admin } from "./admin.ts";
-import { defaultTimeoutMs, natural } from "./config.ts";
+import { defaultTimeoutMs, systemSource } from "./config.ts";
 import { Door } from "./door.ts";
 import type { RunView } from "./protocol.ts";
 import { type Accepted, RemoteReceipt } from "./receipt.ts";
@@ -97,7 +97,7 @@ export function connectSessions<
 	if (admin !== undefined)
 		checkUrl(admin, "options.admin", "http://127.0.0.1:9070");
 	return new Connected(
-		new Door(ingress as string, timeoutMs, headers, natural.nowFor),
+		new Door(ingress as string, timeoutMs, headers, systemSource.nowFor),
 		new Admin(admin ?? null, timeoutMs),
 		logger,
 	);

@@ -39,7 +39,7 @@ export const untilItHolds = {
 } as const;
 
 /** Time of the system, ids of Restate; who plays generated paths gives its own. */
-export const natural: Pick<
+export const systemSource: Pick<
 	ServicesConfig<never, never, never>,
 	"idsFor" | "nowFor" | "waitFor"
 > = {

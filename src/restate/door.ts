@@ -19,7 +19,6 @@ import {
 	type ActName,
 	type Answered,
 	type Asked,
-	type Awaited,
 	type CallName,
 	type Left,
 	type ProgressApi,
@@ -34,6 +33,7 @@ import {
 	type StopName,
 	sessionsService,
 	toldBy,
+	type WaitedFor,
 } from "./protocol.ts";
 import { type Accepted, RemoteReceipt } from "./receipt.ts";
 
@@ -124,7 +124,7 @@ export class Door {
 	/** Resolves when it has come to pass, however long that takes. */
 	async wait<Value>(
 		sessionKey: string,
-		awaited: Awaited,
+		awaited: WaitedFor,
 		signal?: AbortSignal,
 	): Promise<Value> {
 		const answer = await this.#outlast(
@@ -139,24 +139,25 @@ export class Door {
 		return answer as Value;
 	}
 
-	/** How a message ended, whenever that is. Never rejects. */
+	/** How a message ended, whenever that is. Never rejects; where Restate is not there, it is asked again until it is. */
 	async endOf<Output>(
 		sessionKey: string,
 		messageId: string,
 		logger: Logger,
 		signal?: AbortSignal,
 	): Promise<Settled<Output>> {
-		try {
-			const awaited = { of: "message", messageId } as const;
-			return await this.wait<Settled<Output>>(sessionKey, awaited, signal);
-		} catch (error) {
-			if (!signal?.aborted)
+		const awaited = { of: "message", messageId } as const;
+		for (;;)
+			try {
+				return await this.wait<Settled<Output>>(sessionKey, awaited, signal);
+			} catch (error) {
+				if (signal?.aborted) return { ticket: null, outcome: "interrupted" };
 				logger.warn(
 					{ error, sessionKey, messageId },
-					`the end of message ${messageId} is not known here: ${errorText(error)}`,
+					`the end of message ${messageId} is not known just now: ${errorText(error)}`,
 				);
-			return { ticket: null, outcome: "interrupted" };
-		}
+				await pause(this.#timeoutMs);
+			}
 	}
 
 	/** A message that a run spawned, with that run's word. */

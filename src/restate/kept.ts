@@ -2,7 +2,7 @@
 import type { SessionFacts } from "../../machines/facts.ts";
 import type { RunTicket } from "../../machines/ticket.ts";
 import type { Drain } from "../drain.ts";
-import type { Awaited } from "./protocol.ts";
+import type { WaitedFor } from "./protocol.ts";
 
 /** A run that Restate executes. */
 export interface Executing {
@@ -24,7 +24,7 @@ export interface AttachedChild {
 export interface Waiter {
 	readonly id: string;
 	readonly for:
-		| Awaited
+		| WaitedFor
 		| { readonly of: "drain"; readonly drain: Drain<never> };
 }
 

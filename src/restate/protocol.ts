@@ -123,7 +123,7 @@ export interface RunReturn {
 }
 
 /** What somebody waits for. */
-export type Awaited =
+export type WaitedFor =
 	/** The end of a message. */
 	| { readonly of: "message"; readonly messageId: string }
 	/** A row of a later version. */
@@ -189,7 +189,7 @@ export interface ProgressApi {
 
 /** Somebody begins to wait. */
 export interface Wait extends Timed {
-	readonly for: Awaited;
+	readonly for: WaitedFor;
 }
 
 /** A message that is attached to a run that was told to stop, or is over. */

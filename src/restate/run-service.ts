@@ -3,6 +3,8 @@
  * session's to judge, by the ticket. An invocation that Restate begins again executes nothing: the process that had it is dead or cut off,
  * and unless that says in time how its executor ended, the run was interrupted.
  */
+
+import { setTimeout as pause } from "node:timers/promises";
 import {
 	type Context,
 	handlers,
@@ -34,6 +36,9 @@ import {
 	signalName,
 } from "./protocol.ts";
 import { RemoteManagedRun, RunLife } from "./remote-run.ts";
+
+/** Until a session is told again that could not be reached, in ms. */
+const tellAgainMs = 1000;
 
 /** For those who still follow a run that has ended. */
 const forgetAfter = { minutes: 1 };
@@ -216,8 +221,11 @@ async function rest(door: Door, life: RunLife): Promise<void> {
 	await Promise.allSettled(life.pending);
 	const children = life.children.splice(0);
 	if (children.length === 0) return;
-	// A run that is over by now has had them told to stop.
-	await door.act(life.ticket, "rest", []).catch(() => {});
+	for (let isTold = false; !isTold; )
+		isTold = await door.act(life.ticket, "rest", []).then(
+			() => true,
+			() => pause(tellAgainMs, false),
+		);
 	await Promise.all(children.map(({ settled }) => settled));
 }
 

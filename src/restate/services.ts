@@ -11,7 +11,11 @@ import {
 import { configOf } from "../config.ts";
 import { memoryStore } from "../memory.ts";
 import type { ManagedRun, RuntimeOptions } from "../runtime.ts";
-import { defaultTimeoutMs, natural, type ServicesConfig } from "./config.ts";
+import {
+	defaultTimeoutMs,
+	type ServicesConfig,
+	systemSource,
+} from "./config.ts";
 import { Door } from "./door.ts";
 import { progressObject } from "./progress-object.ts";
 import { runService } from "./run-service.ts";
@@ -70,11 +74,11 @@ export function sessionServices<
 		ingress as string,
 		checkMs(timeoutMs ?? defaultTimeoutMs, "options.timeoutMs"),
 		headers,
-		natural.nowFor,
+		systemSource.nowFor,
 	);
 	// An engine lives for one call: nothing of it comes to rest.
 	const passivateAfterMs = Number.POSITIVE_INFINITY;
-	return servicesOf({ ...config, ...natural, passivateAfterMs }, door);
+	return servicesOf({ ...config, ...systemSource, passivateAfterMs }, door);
 }
 
 export function servicesOf<Input, Output, Meta>(

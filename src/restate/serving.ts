@@ -19,7 +19,7 @@ import { messageOf } from "../../machines/line.ts";
 import { ownsRun, ticketOf } from "../../machines/run.ts";
 import { type RunTicket, ticketId } from "../../machines/ticket.ts";
 import { Calls } from "../calls.ts";
-import { collect, type Drain, drained, isDrained } from "../drain.ts";
+import { collect, type Drain, drainAnswer, isDrained } from "../drain.ts";
 import type { Engine } from "../engine.ts";
 import { skippedBy } from "../executor.ts";
 import { unsettledRuns } from "../reader.ts";
@@ -46,6 +46,9 @@ import {
 } from "./protocol.ts";
 import { type ObjectState, StateStore } from "./state.ts";
 import { isNews, viewOf } from "./view.ts";
+
+/** Who may wait for the next change of a session. */
+const mostChanges = 100;
 
 /** A call that changes the session cannot be answered before what it stopped has settled. */
 export const draining = Symbol("draining");
@@ -277,7 +280,11 @@ export class Serving<Input, Output, Meta> {
 			if ("answer" in seen) this.#ctx.resolveAwakeable(waiter.id, seen.answer);
 			else waiters.push({ id: waiter.id, for: seen });
 		}
-		this.#keep({ waiters });
+		// Who waits for any change may have gone long since; the oldest look again.
+		const changes = waiters.filter((one) => one.for.of === "change");
+		const tooMany = changes.slice(0, Math.max(0, changes.length - mostChanges));
+		for (const { id } of tooMany) this.#ctx.resolveAwakeable(id, null);
+		this.#keep({ waiters: waiters.filter((one) => !tooMany.includes(one)) });
 	}
 
 	/** The answer if it has come to pass, or what is waited for still. */
@@ -289,7 +296,7 @@ export class Serving<Input, Output, Meta> {
 			case "drain": {
 				const drain = this.#turns.reduce<Drain<never>>(collect, awaited.drain);
 				return isDrained(drain, facts)
-					? { answer: drained(drain, shownRow<never>(facts)) }
+					? { answer: drainAnswer(drain, shownRow<never>(facts)) }
 					: { of: "drain", drain };
 			}
 			case "message": {

@@ -298,6 +298,20 @@ async function settle<Input, Output, Meta>(
 	const { retry: bounds } = engine.options;
 	const live = engine.registry.get(ticket);
 	const died = outcome === "interrupted" && live;
+	// What the session gave it and never reached it goes back into line.
+	const known = new Set(
+		[...messages, ...unread].map(({ messageId }) => messageId),
+	);
+	const lost =
+		died || !live
+			? []
+			: live.run.messageIds.filter((messageId) => !known.has(messageId));
+	const unseen = [
+		...unread,
+		...(lost.length > 0
+			? await messagesOf(engine, { key }, { messageIds: lost })
+			: []),
+	];
 	const tried =
 		bounds && died
 			? messages.length > 0
@@ -314,7 +328,7 @@ async function settle<Input, Output, Meta>(
 				grant: engine.taking.grant(facts),
 				ticket,
 				end: { at, outcome, error, stoppedBy: live?.stoppedBy ?? undefined },
-				unread,
+				unread: unseen,
 				retry:
 					bounds && tried.length > 0
 						? { ...bounds, messages: tried }
