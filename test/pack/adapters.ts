@@ -140,9 +140,10 @@ console.log(counted, telemetry.within(admitted, () => admitted.ticket.runId));
 
 const restate: Adapter = {
 	entry: "turnkeeper/restate",
-	peer: "@restatedev/restate-sdk",
-	versions: ["@restatedev/restate-sdk"],
-	beside: ["@restatedev/restate-sdk-clients"],
+	// The first of the two that is missed.
+	peer: "@restatedev/restate-sdk-clients",
+	versions: ["@restatedev/restate-sdk-clients"],
+	beside: ["@restatedev/restate-sdk"],
 	program: `
 import { createEndpointHandler } from "@restatedev/restate-sdk";
 import type { SessionRuntime } from "turnkeeper";
