@@ -88,7 +88,9 @@ export class Runs implements DeadlineHost {
 		}
 		if (run.leaseMs !== null) {
 			const at = this.#host.now();
-			const silentMs = Math.max(0, at - (run.seenAt ?? at));
+			// Where nothing is kept in memory it may have lived for as long as is not written.
+			const unwrittenMs = this.#host.options.adopts ? run.leaseMs / 10 : 0;
+			const silentMs = Math.max(0, at - (run.seenAt ?? at) - unwrittenMs);
 			live.heardAt = Math.max(live.heardAt, this.clock.monotonic() - silentMs);
 			armLease(live, run.leaseMs, this);
 		}
@@ -179,13 +181,13 @@ export class Runs implements DeadlineHost {
 		// What is known already may be of a wall clock that was set back since.
 		const isKnown = (run: RunFacts, forMs: number) =>
 			Math.abs(at - (run.seenAt ?? at)) < forMs;
-		// An engine that only decides keeps nothing in memory.
 		const { adopts } = this.#host.options;
-		if (!adopts && isKnown(live.run, Math.max(1000, leaseMs / 10))) return;
+		const unwrittenMs = adopts ? leaseMs / 10 : Math.max(1000, leaseMs / 10);
+		if (isKnown(live.run, unwrittenMs)) return;
 		const { ticket } = live;
 		this.#host.post(ticket.sessionKey, {
 			event: ({ facts }) =>
-				!facts.run || (!adopts && isKnown(facts.run, 1000))
+				!facts.run || isKnown(facts.run, adopts ? unwrittenMs : 1000)
 					? null
 					: { type: "alive", at, ticket },
 			committed() {},
