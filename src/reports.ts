@@ -300,7 +300,7 @@ const phases = ["start", "progress", "end", "error"];
 const outcomes = ["completed", "aborted", "timeout"];
 
 /** What is wrong with a report, in a sentence, or null. */
-function problemOf(report: unknown): string | null {
+export function problemOf(report: unknown): string | null {
 	if (typeof report !== "object" || report === null)
 		return `the report is ${shown(report)}; it must be an object with runId and phase`;
 	const given = report as Record<string, unknown>;

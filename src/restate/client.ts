@@ -32,6 +32,7 @@ import { errorText, TurnkeeperError } from "../errors.ts";
 import { risingId } from "../ids.ts";
 import { consoleLogger, type Logger } from "../logger.ts";
 import { checkList } from "../reader.ts";
+import { problemOf } from "../reports.ts";
 import type {
 	AdmitOptions,
 	AdmittedRun,
@@ -230,9 +231,11 @@ export class Connected<Input, Output, Meta>
 		const key = given?.sessionKey;
 		if (typeof key === "string" && key !== "")
 			return this.#report({ ...report, sessionKey: key });
-		const { runId } = checkOptions(given ?? undefined, "report");
-		checkName(runId, "runId");
-		const keys = await this.#admin.keysOf(runId as string);
+		const problem = problemOf(report);
+		if (problem)
+			return { verdict: "refused", reason: problem, ticket: null, row: null };
+		const { runId } = report;
+		const keys = await this.#admin.keysOf(runId);
 		const [only] = keys;
 		if (keys.length === 1 && only !== undefined)
 			return this.#report({ ...report, sessionKey: only });

@@ -3,7 +3,6 @@
  * session's to judge, by the ticket. An invocation that Restate begins again executes nothing: the process that had it is dead or cut off,
  * and unless that says in time how its executor ended, the run was interrupted.
  */
-
 import { setTimeout as pause } from "node:timers/promises";
 import {
 	type Context,

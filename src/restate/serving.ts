@@ -16,7 +16,7 @@ import {
 } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import { messageOf } from "../../machines/line.ts";
-import { ownsRun, ticketOf } from "../../machines/run.ts";
+import { ownsRun, type RunFacts, ticketOf } from "../../machines/run.ts";
 import { type RunTicket, ticketId } from "../../machines/ticket.ts";
 import { Calls } from "../calls.ts";
 import { collect, type Drain, drainAnswer, isDrained } from "../drain.ts";
@@ -323,7 +323,12 @@ export class Serving<Input, Output, Meta> {
 		if (known.fate === "queued" || !run) return null;
 		if (unsettledRuns(this.facts()).some((one) => ownsRun(one, run)))
 			return null;
-		const end = keptEnd(messageId, run, await this.store.runsNamed(run.runId));
+		// One that settled in this call is at hand; to look for others is to list all names.
+		const isIt = (one: RunFacts) => one.outcome !== null && ownsRun(one, run);
+		const settled = this.#turns.flatMap(({ runs }) => runs).filter(isIt);
+		const kept =
+			settled.length > 0 ? settled : await this.store.runsNamed(run.runId);
+		const end = keptEnd(messageId, run, kept);
 		if (end?.outcome !== "completed") return end;
 		const output = await this.store.output(run);
 		return output === null ? end : { ...end, output };

@@ -45,7 +45,7 @@ import {
 } from "./protocol.ts";
 import { acceptedOf } from "./receipt.ts";
 import { draining, Serving } from "./serving.ts";
-import { type ObjectState, StateStore } from "./state.ts";
+import { StateReader } from "./state.ts";
 import { viewOf } from "./view.ts";
 
 type Exclusive = ObjectContext<TypedState>;
@@ -346,7 +346,7 @@ async function read(
 	mustUnderstand(protocol, args);
 	const kept = await ctx.get<KeptSession>(keptName);
 	const facts = kept?.facts ?? unusedFacts(ctx.key);
-	const store = new StateStore(readOnly(ctx), kept?.facts ?? null);
+	const store = new StateReader(ctx, kept?.facts ?? null);
 	const [first] = args as [never];
 	switch (name) {
 		case "get":
@@ -362,17 +362,4 @@ async function read(
 		case "queue.list":
 			return facts.queue.map(messageOf);
 	}
-}
-
-/** Readers hold no lock, so they may not write. */
-function readOnly(ctx: Shared): ObjectState {
-	const refuse = () => {
-		throw new Error("a reader of a session's state wrote to it");
-	};
-	return {
-		get: (name) => ctx.get(name),
-		stateKeys: () => ctx.stateKeys(),
-		set: refuse,
-		clear: refuse,
-	};
 }

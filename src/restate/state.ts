@@ -24,13 +24,18 @@ import {
 	type SessionWrite,
 	type StoredMessage,
 	type StoredRefusal,
+	type StoreReader,
 	type TranscriptQuery,
 } from "../store.ts";
 
-/** What Restate keeps for an object. */
-export interface ObjectState {
+/** What Restate keeps for an object, for those who do not hold it. */
+export interface ObjectReader {
 	get<Value>(name: string): Promise<Value | null>;
 	stateKeys(): Promise<string[]>;
+}
+
+/** The same, for the call that holds it. */
+export interface ObjectState extends ObjectReader {
 	set(name: string, value: unknown): void;
 	clear(name: string): void;
 }
@@ -56,12 +61,12 @@ const names = {
 const mostOutputs = 20;
 const mostRefusals = 1000;
 
-export class StateStore implements OpenStore {
-	readonly #state: ObjectState;
+export class StateReader implements StoreReader {
+	readonly #state: ObjectReader;
 	/** As last committed; null: never used. */
 	facts: SessionFacts | null;
 
-	constructor(state: ObjectState, facts: SessionFacts | null) {
+	constructor(state: ObjectReader, facts: SessionFacts | null) {
 		this.#state = state;
 		this.facts = facts;
 	}
@@ -85,7 +90,7 @@ export class StateStore implements OpenStore {
 
 	async runsNamed(runId: string): Promise<readonly RunFacts[]> {
 		const isNamed = (name: string) => name.split("/")[3] === named(runId);
-		return this.#all<RunFacts>((await this.#names("run/")).filter(isNamed));
+		return this.all<RunFacts>((await this.names("run/")).filter(isNamed));
 	}
 
 	async list(): Promise<Page<RowFacts>> {
@@ -134,6 +139,62 @@ export class StateStore implements OpenStore {
 		return this.#page("refusal/", query);
 	}
 
+	output(run: Pick<RunFacts, "runId" | "attempt">): Promise<JsonValue | null> {
+		return this.#state.get(names.output(run.runId, run.attempt));
+	}
+
+	/** Newest first. */
+	protected async names(prefix: string): Promise<string[]> {
+		const all = await this.#state.stateKeys();
+		return all
+			.filter((name) => name.startsWith(prefix))
+			.sort()
+			.reverse();
+	}
+
+	protected async all<Item>(own: readonly string[]): Promise<Item[]> {
+		const items: Item[] = [];
+		for (const name of own) {
+			const item = await this.#state.get<Item>(name);
+			if (item !== null) items.push(item);
+		}
+		return items;
+	}
+
+	/** A cursor is the name of the last item. */
+	async #page<Item>(
+		prefix: string,
+		query: PageQuery,
+		isShown: (item: Item) => boolean = () => true,
+	): Promise<Page<Item>> {
+		const limit = limitOf(query);
+		const { cursor } = query;
+		if (cursor !== undefined && !cursor.startsWith(prefix))
+			throw invalid(
+				`cursor is ${shown(cursor)}; it must be the cursor of an earlier page of the same query`,
+			);
+		const own = await this.names(prefix);
+		const found: { name: string; item: Item }[] = [];
+		for (const name of own) {
+			if (cursor !== undefined && name >= cursor) continue;
+			const item = await this.#state.get<Item>(name);
+			if (item !== null && isShown(item)) found.push({ name, item });
+			if (found.length > limit) break;
+		}
+		const page = pageOf(found, limit, ({ name }) => name);
+		return { ...page, items: page.items.map(({ item }) => item) };
+	}
+}
+
+/** The same, in the hands of the call that holds the object. */
+export class StateStore extends StateReader implements OpenStore {
+	readonly #state: ObjectState;
+
+	constructor(state: ObjectState, facts: SessionFacts | null) {
+		super(state, facts);
+		this.#state = state;
+	}
+
 	async unsettled(): Promise<Page<string>> {
 		return { items: [], cursor: null };
 	}
@@ -146,7 +207,7 @@ export class StateStore implements OpenStore {
 		for (const refusal of refusals)
 			this.#state.set(names.refusal(refusal), refusal);
 		if (refusals.length > 0)
-			for (const old of (await this.#names("refusal/")).slice(mostRefusals))
+			for (const old of (await this.names("refusal/")).slice(mostRefusals))
 				this.#state.clear(old);
 		for (const write of sessions) await this.#write(write);
 	}
@@ -165,8 +226,8 @@ export class StateStore implements OpenStore {
 		for (const entry of write.entries)
 			this.#state.set(names.entry(entry), entry);
 		for (const { generation, runId, attempt } of write.hides)
-			for (const entry of await this.#all<StoredEntry>(
-				await this.#names(`entry/${numbered(generation)}/`),
+			for (const entry of await this.all<StoredEntry>(
+				await this.names(`entry/${numbered(generation)}/`),
 			))
 				if (entry.runId === runId && entry.attempt === attempt && !entry.hidden)
 					this.#state.set(names.entry(entry), { ...entry, hidden: true });
@@ -204,51 +265,5 @@ export class StateStore implements OpenStore {
 		const old = others.slice(0, Math.max(0, others.length + 1 - mostOutputs));
 		for (const one of old) this.#state.clear(one);
 		return [...others.slice(old.length), name];
-	}
-
-	output(run: Pick<RunFacts, "runId" | "attempt">): Promise<JsonValue | null> {
-		return this.#state.get(names.output(run.runId, run.attempt));
-	}
-
-	/** Newest first. */
-	async #names(prefix: string): Promise<string[]> {
-		const all = await this.#state.stateKeys();
-		return all
-			.filter((name) => name.startsWith(prefix))
-			.sort()
-			.reverse();
-	}
-
-	async #all<Item>(own: readonly string[]): Promise<Item[]> {
-		const items: Item[] = [];
-		for (const name of own) {
-			const item = await this.#state.get<Item>(name);
-			if (item !== null) items.push(item);
-		}
-		return items;
-	}
-
-	/** A cursor is the name of the last item. */
-	async #page<Item>(
-		prefix: string,
-		query: PageQuery,
-		isShown: (item: Item) => boolean = () => true,
-	): Promise<Page<Item>> {
-		const limit = limitOf(query);
-		const { cursor } = query;
-		if (cursor !== undefined && !cursor.startsWith(prefix))
-			throw invalid(
-				`cursor is ${shown(cursor)}; it must be the cursor of an earlier page of the same query`,
-			);
-		const own = await this.#names(prefix);
-		const found: { name: string; item: Item }[] = [];
-		for (const name of own) {
-			if (cursor !== undefined && name >= cursor) continue;
-			const item = await this.#state.get<Item>(name);
-			if (item !== null && isShown(item)) found.push({ name, item });
-			if (found.length > limit) break;
-		}
-		const page = pageOf(found, limit, ({ name }) => name);
-		return { ...page, items: page.items.map(({ item }) => item) };
 	}
 }

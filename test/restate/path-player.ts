@@ -14,7 +14,7 @@ import { Connected } from "../../src/restate/client.ts";
 import { Door } from "../../src/restate/door.ts";
 import { type KeptSession, keptName } from "../../src/restate/kept.ts";
 import { servicesOf } from "../../src/restate/services.ts";
-import { StateStore } from "../../src/restate/state.ts";
+import { StateReader } from "../../src/restate/state.ts";
 import { Ledger } from "../../src/testing/ledger.ts";
 import {
 	acts,
@@ -317,12 +317,10 @@ class PathPlayer implements Host {
 		}
 		same(found.facts, JSON.parse(JSON.stringify(facts)), "what is kept");
 		const { state } = found;
-		const store = new StateStore(
+		const store = new StateReader(
 			{
 				get: async (name) => (state.get(name) ?? null) as never,
 				stateKeys: async () => [...state.keys()],
-				set() {},
-				clear() {},
 			},
 			found.facts,
 		);

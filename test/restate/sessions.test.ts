@@ -152,10 +152,12 @@ describe("a session on Restate", () => {
 			else run.usage({ outputTokens: 1 });
 		}
 		expect((await runtime.get(key))?.status).toBe("running");
+		const told = new Promise((resolve) =>
+			run.signal.addEventListener("abort", resolve),
+		);
 		const row = await runtime.until(key, (one) => one?.status !== "running");
 		expect(row).toMatchObject({ lastOutcome: "interrupted", outputTokens: 10 });
-		await new Promise((resolve) => setTimeout(resolve, 200));
-		expect(run.signal.aborted).toBe(true);
+		await told;
 	});
 
 	test("a child that comes after its parent was stopped is not run", async () => {
@@ -385,6 +387,10 @@ describe("a session on Restate", () => {
 		expect((await runtime.report({ ...late, runId: "nobody's" })).verdict).toBe(
 			"unknown",
 		);
+		expect(await runtime.report({} as never)).toMatchObject({
+			verdict: "refused",
+			reason: "runId is undefined; it must be the id of a run",
+		});
 		expect(
 			(await runtime.refusals({ sessionKey: key })).items.length,
 		).toBeGreaterThan(0);
