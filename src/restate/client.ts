@@ -15,7 +15,7 @@ import type {
 	Verdict,
 } from "../../machines/report.ts";
 import type { RunRecord } from "../../machines/run.ts";
-import type { RunTicket } from "../../machines/ticket.ts";
+import { type RunTicket, ticketId } from "../../machines/ticket.ts";
 import {
 	checkCount,
 	checkJson,
@@ -28,6 +28,7 @@ import {
 	invalid,
 	shown,
 } from "../arguments.ts";
+import { type RuntimeClock, runtimeClock, systemClock } from "../clock.ts";
 import { errorText, TurnkeeperError } from "../errors.ts";
 import { risingId } from "../ids.ts";
 import { consoleLogger, type Logger } from "../logger.ts";
@@ -110,11 +111,20 @@ export class Connected<Input, Output, Meta>
 	readonly #door: Door;
 	readonly #admin: Admin;
 	readonly #logger: Logger;
+	readonly #clock: RuntimeClock;
 	#state: "new" | "open" | "closed" = "new";
+	/** Runs of this host's that are not over, by ticket: who admits one again gets the same. */
+	readonly #admitted = new Map<string, RemoteAdmittedRun<Meta>>();
 	/** Ends what waits in this process. */
 	readonly #closing = new AbortController();
 
-	constructor(door: Door, admin: Admin, logger: Logger) {
+	constructor(
+		door: Door,
+		admin: Admin,
+		logger: Logger,
+		clock: RuntimeClock = runtimeClock(systemClock),
+	) {
+		this.#clock = clock;
 		this.#door = door;
 		this.#admin = admin;
 		this.#logger = logger;
@@ -198,9 +208,14 @@ export class Connected<Input, Output, Meta>
 			ticket: RunTicket;
 			view: RunView;
 		}>(key, "admit", [{ runId: risingId(), ...checked(options) }]);
+		const id = ticketId(ticket);
+		const known = this.#admitted.get(id);
+		if (known) return known;
 		const life = new RunLife(ticket, view);
+		const run = new RemoteAdmittedRun<Meta>(this.#door, life, this.#logger);
+		this.#admitted.set(id, run);
 		void this.#watch(key, life);
-		return new RemoteAdmittedRun<Meta>(this.#door, life, this.#logger);
+		return run;
 	}
 
 	/** Brings a run of this host's what is committed of it, until it is over; then its scope is disposed. */
@@ -222,7 +237,8 @@ export class Connected<Input, Output, Meta>
 				);
 				await pause(watchAgainMs);
 			}
-		await life.scope.disposeAsync();
+		this.#admitted.delete(ticketId(life.ticket));
+		await life.dispose(this.#logger);
 	}
 
 	async report(report: LifecycleReport): Promise<Verdict> {
@@ -477,27 +493,30 @@ export class Connected<Input, Output, Meta>
 		if (typeof holds !== "function")
 			throw invalid(`holds is ${shown(holds)}; it must be a function of a row`);
 		if (timeoutMs !== undefined) checkMs(timeoutMs, "timeoutMs");
-		const late =
-			timeoutMs === undefined ? null : AbortSignal.timeout(timeoutMs);
-		const ends = [signal, late].filter((one) => one != null);
-		for (;;) {
-			signal?.throwIfAborted();
-			const { row, version } = await this.#row(key);
-			if (holds(row)) return row;
-			try {
-				await this.#wait(
-					key,
-					{ of: "change", version },
-					ends.length > 0 ? AbortSignal.any(ends) : undefined,
-				);
-			} catch (error) {
+		const late = new AbortController();
+		const timer =
+			timeoutMs === undefined
+				? null
+				: this.#clock.setTimeout(() => late.abort(), timeoutMs);
+		const ends = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
+		try {
+			for (;;) {
 				signal?.throwIfAborted();
-				if (!late?.aborted) throw error;
-				throw new TurnkeeperError(
-					"WAIT_TIMEOUT",
-					`session ${shown(key)} had no such row within ${timeoutMs} ms`,
+				const { row, version } = await this.#row(key);
+				if (holds(row)) return row;
+				await this.#wait(key, { of: "change", version }, ends).catch(
+					(error) => {
+						signal?.throwIfAborted();
+						if (!late.signal.aborted) throw error;
+						throw new TurnkeeperError(
+							"WAIT_TIMEOUT",
+							`session ${shown(key)} had no such row within ${timeoutMs} ms`,
+						);
+					},
 				);
 			}
+		} finally {
+			if (timer !== null) this.#clock.clearTimeout(timer);
 		}
 	}
 

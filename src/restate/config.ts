@@ -25,7 +25,7 @@ export interface ServicesConfig<Input, Output, Meta>
 		): string;
 	};
 	/** How long Restate is to wait for what is due after so many ms of a session's time. */
-	readonly waitFor: (ms: number) => number;
+	readonly waitFor: (sessionKey: string, ms: number) => number;
 }
 
 /** How long an answer may take that waits for no run, in ms. */
@@ -45,5 +45,5 @@ export const systemSource: Pick<
 > = {
 	nowFor: () => Date.now(),
 	idsFor: (_, { id, uuid }) => ({ runId: id, sessionId: uuid }),
-	waitFor: (ms) => ms,
+	waitFor: (_, ms) => ms,
 };

@@ -28,6 +28,13 @@ export interface Waiter {
 		| { readonly of: "drain"; readonly drain: Drain<never> };
 }
 
+/** Where runs stand among those of their session. */
+export interface RunPlaces {
+	readonly next: number;
+	/** Of those that are open, by ticket. */
+	readonly of: Readonly<Record<string, number>>;
+}
+
 /** What is true of a session, and what its object has to see to. */
 export interface KeptSession {
 	/** The time of the newest call that changed it. */
@@ -41,6 +48,7 @@ export interface KeptSession {
 	readonly alarm: number | null;
 	/** Names of the outputs that are kept, the oldest first. */
 	readonly outputs: readonly string[];
+	readonly places: RunPlaces;
 }
 
 export const keptName = "session";
@@ -54,4 +62,5 @@ export const unusedSession: KeptSession = {
 	children: [],
 	alarm: null,
 	outputs: [],
+	places: { next: 1, of: {} },
 };

@@ -73,17 +73,15 @@ export class RunLife {
 		return this.#controller.signal;
 	}
 
-	/** Views may come out of order: an older one tells nothing. */
+	/** Views may come out of order: an older one tells nothing. But what is over stays so, and a purged session counts its versions anew. */
 	see(view: RunView): void {
-		if (view.version < this.view.version) return;
+		if (this.view.isOver && !view.isOver) return;
+		if (!view.isOver && view.version < this.view.version) return;
 		this.view = view;
-		const { isOver, sessionId, stop } = view;
+		const { sessionId, stop } = view;
 		if (sessionId !== this.ticket.sessionId)
 			this.ticket = { ...this.ticket, sessionId };
 		if (stop) this.abort(new RunAborted(stop.cause, stop.reason));
-		// Whoever still works for a run that is over may stop.
-		else if (isOver && !this.isReturned)
-			this.abort(new RunAborted("shutdown", "its run is over"));
 		this.#wake();
 	}
 
@@ -98,18 +96,31 @@ export class RunLife {
 		this.#wake();
 	}
 
+	/** Its scope; what throws there harms nobody else. */
+	async dispose(logger: Logger): Promise<void> {
+		const { runId } = this.ticket;
+		await this.scope
+			.disposeAsync()
+			.catch((error) =>
+				logger.error(
+					{ error, ticket: this.ticket },
+					`the scope of run ${runId} could not be disposed: ${errorText(error)}`,
+				),
+			);
+	}
+
 	#wake(): void {
 		for (const one of [...this.#changed]) one();
 	}
 
-	/** Resolves with what `look` finds, looked for again whenever something of the run has changed. */
-	async until<Found>(look: () => Found | null): Promise<Found> {
+	/** Resolves with what `look` finds, looked for again whenever something of the run has changed; undefined: it is not there yet. */
+	async until<Found>(look: () => Found | undefined): Promise<Found> {
 		for (;;) {
 			const changed = Promise.withResolvers<void>();
 			this.#changed.add(changed.resolve);
 			try {
 				const found = look();
-				if (found !== null) return found;
+				if (found !== undefined) return found;
 				await changed.promise;
 			} finally {
 				this.#changed.delete(changed.resolve);
@@ -121,7 +132,7 @@ export class RunLife {
 class RemoteHandle<Meta> implements Run<Meta> {
 	protected readonly door: Door;
 	protected readonly life: RunLife;
-	readonly #logger: Logger;
+	protected readonly logger: Logger;
 	/** When its session was last told that it lives. */
 	#livedAt = Number.NEGATIVE_INFINITY;
 	/** What was told and is not on its way yet. */
@@ -131,7 +142,7 @@ class RemoteHandle<Meta> implements Run<Meta> {
 	constructor(door: Door, life: RunLife, logger: Logger) {
 		this.door = door;
 		this.life = life;
-		this.#logger = logger;
+		this.logger = logger;
 	}
 
 	get ticket(): RunTicket {
@@ -155,7 +166,7 @@ class RemoteHandle<Meta> implements Run<Meta> {
 		const found = notJson(value, "value");
 		if (found === null) this.#told(copied(value));
 		else
-			this.#logger.warn(
+			this.logger.warn(
 				{ ticket: this.ticket },
 				`progress was dropped: ${found} is not JSON`,
 			);
@@ -249,7 +260,7 @@ class RemoteHandle<Meta> implements Run<Meta> {
 				if (given) return given.value as T;
 				if (life.signal.aborted) throw life.signal.reason;
 				if (isOver) throw staleRun(life.ticket);
-				if (waits.includes(name)) return null;
+				if (waits.includes(name)) return undefined;
 				throw unanswered(name, life.ticket);
 			});
 		});
@@ -280,7 +291,7 @@ class RemoteHandle<Meta> implements Run<Meta> {
 				input,
 				messageId,
 				value as ChildOf,
-				this.#logger,
+				this.logger,
 			);
 			if (attached) this.life.children.push(receipt);
 			return receipt;
@@ -328,7 +339,7 @@ class RemoteHandle<Meta> implements Run<Meta> {
 	/** Nobody waits for it but the end of the run. */
 	#later(act: () => Promise<unknown>): void {
 		const work = act().catch((error) =>
-			this.#logger.error(
+			this.logger.error(
 				{ error, ticket: this.ticket },
 				`something that run ${this.ticket.runId} told could not be kept: ${errorText(error)}`,
 			),
@@ -380,7 +391,11 @@ export class RemoteManagedRun<Input, Meta>
 			const { life } = this;
 			for (;;) {
 				const isOver = await life.until(() =>
-					this.#takesNone ? "over" : life.view.steering > 0 ? "some" : null,
+					this.#takesNone
+						? "over"
+						: life.view.steering > 0
+							? "some"
+							: undefined,
 				);
 				if (isOver === "over") return { done: true, value: undefined };
 				const value = await this.#pull();
@@ -454,7 +469,7 @@ export class RemoteAdmittedRun<Meta>
 		await Promise.allSettled(this.life.pending);
 		const verdict = await this.door.report(report);
 		if (verdict.verdict !== "refused") this.life.return();
-		if (verdict.verdict !== "refused") await this.life.scope.disposeAsync();
+		if (verdict.verdict !== "refused") await this.life.dispose(this.logger);
 		return verdict;
 	}
 
@@ -462,6 +477,6 @@ export class RemoteAdmittedRun<Meta>
 	async [Symbol.asyncDispose](): Promise<void> {
 		this.life.return();
 		await this.act("release");
-		await this.life.scope.disposeAsync();
+		await this.life.dispose(this.logger);
 	}
 }

@@ -102,7 +102,10 @@ export function runService<Input, Output, Meta>(
 							next.map((view) => ({ executed: null, view: view ?? null })),
 						]);
 						executed = first.executed;
-						if (first.view) life.see(first.view);
+						if (!first.view) continue;
+						life.see(first.view);
+						// Its executor may never end; what it holds is given back all the same.
+						if (first.view.isOver) void disposed(config, life);
 					}
 					unnoted = null;
 					const { hasTold, ...returned } = executed;
@@ -246,8 +249,9 @@ async function disposed(
 		graceMs,
 		logger,
 	}: Pick<Config<never, never, never>, "clock" | "graceMs" | "logger">,
-	{ scope, ticket }: RunLife,
+	life: RunLife,
 ): Promise<void> {
+	const { ticket } = life;
 	const late = Promise.withResolvers<void>();
 	const timer = clock.setTimeout(() => {
 		logger.warn(
@@ -256,12 +260,6 @@ async function disposed(
 		);
 		late.resolve();
 	}, graceMs);
-	const done = scope.disposeAsync().catch((error) => {
-		logger.error(
-			{ error, ticket },
-			`the scope of run ${ticket.runId} could not be disposed: ${errorText(error)}`,
-		);
-	});
-	await Promise.race([done, late.promise]);
+	await Promise.race([life.dispose(logger), late.promise]);
 	clock.clearTimeout(timer);
 }

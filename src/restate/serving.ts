@@ -38,6 +38,7 @@ import {
 import {
 	type RunStart,
 	type RunsApi,
+	type RunView,
 	runsService,
 	type SessionApi,
 	sessionsService,
@@ -59,7 +60,7 @@ export class Serving<Input, Output, Meta> {
 	readonly #ctx: ObjectContext<TypedState>;
 	readonly #clock: CallClock;
 	readonly #before: SessionFacts;
-	readonly #waitFor: (ms: number) => number;
+	readonly #waitFor: ServicesConfig<never, never, never>["waitFor"];
 	#kept: KeptSession;
 	readonly #written: string;
 	readonly #starts: NonNullable<Turn["start"]>[] = [];
@@ -81,7 +82,7 @@ export class Serving<Input, Output, Meta> {
 		this.#written = JSON.stringify(kept);
 		this.#before = kept.facts ?? unusedFacts(ctx.key);
 		this.#clock = new CallClock(at);
-		this.store = new StateStore(ctx as ObjectState, kept.facts);
+		this.store = new StateStore(ctx as ObjectState, kept.facts, kept.places);
 		let count = 0;
 		/** Ids that rise with time, and are the same when Restate plays the call again. */
 		const freshId = () => {
@@ -218,11 +219,34 @@ export class Serving<Input, Output, Meta> {
 		}
 	}
 
+	/** Runs that settled in this call. */
+	get #settled(): readonly RunFacts[] {
+		return this.#turns
+			.flatMap(({ runs }) => runs)
+			.filter(({ outcome }) => outcome !== null);
+	}
+
+	/** How a run stands that is open, or has settled in this call. */
+	#viewOf(ticket: RunTicket): RunView {
+		return viewOf(this.facts(), ticket, this.#settled);
+	}
+
+	/** How any run stands. To look for one that was over before is to list all names. */
+	async viewOf(ticket: RunTicket): Promise<RunView> {
+		const view = this.#viewOf(ticket);
+		const isHere = this.#settled.some((one) => ownsRun(one, ticket));
+		if (!view.isOver || isHere) return view;
+		// One thing after another is asked of Restate: else they might come in another order when it plays the call again.
+		await this.#rest();
+		const settled = await this.store.runsNamed(ticket.runId);
+		return viewOf(this.facts(), ticket, settled);
+	}
+
 	/** Tells the runs that go on what has become of them. */
 	#tell(): void {
 		const executing: Executing[] = [];
 		for (const one of this.#kept.executing) {
-			const view = viewOf(this.facts(), one.ticket);
+			const view = this.#viewOf(one.ticket);
 			const seen = viewOf(this.#before, one.ticket);
 			const isNew = this.#starts.some(
 				({ run }) => ticketId(run) === ticketId(one.ticket),
@@ -308,7 +332,7 @@ export class Serving<Input, Output, Meta> {
 			case "rest":
 				return isBusy(facts) ? awaited : { answer: null };
 			case "view": {
-				const view = viewOf(facts, awaited.ticket);
+				const view = await this.viewOf(awaited.ticket);
 				return isNews(awaited.seen, view) ? { answer: view } : awaited;
 			}
 		}
@@ -324,8 +348,7 @@ export class Serving<Input, Output, Meta> {
 		if (unsettledRuns(this.facts()).some((one) => ownsRun(one, run)))
 			return null;
 		// One that settled in this call is at hand; to look for others is to list all names.
-		const isIt = (one: RunFacts) => one.outcome !== null && ownsRun(one, run);
-		const settled = this.#turns.flatMap(({ runs }) => runs).filter(isIt);
+		const settled = this.#settled.filter((one) => ownsRun(one, run));
 		const kept =
 			settled.length > 0 ? settled : await this.store.runsNamed(run.runId);
 		const end = keptEnd(messageId, run, kept);
@@ -343,7 +366,9 @@ export class Serving<Input, Output, Meta> {
 			.objectSendClient<SessionApi>({ name: sessionsService }, this.key)
 			.alarm(
 				{ at: next },
-				rpc.sendOpts({ delay: this.#waitFor(next - this.#clock.now()) }),
+				rpc.sendOpts({
+					delay: this.#waitFor(this.key, next - this.#clock.now()),
+				}),
 			);
 		this.#keep({ alarm: next });
 	}
@@ -354,7 +379,7 @@ export class Serving<Input, Output, Meta> {
 	}
 
 	#write(): void {
-		this.#keep({ facts: this.store.facts });
+		this.#keep({ facts: this.store.facts, places: this.store.places });
 		if (JSON.stringify(this.#kept) !== this.#written)
 			this.#ctx.set(keptName, { ...this.#kept, at: this.#clock.now() });
 	}

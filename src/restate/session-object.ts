@@ -182,7 +182,7 @@ async function acted<Input, Output, Meta>(
 	mustUnderstand(act.protocol, act.args);
 	checkTicket(act.ticket);
 	const value = await carriedOut(serving, act);
-	return { value, view: viewOf(serving.facts(), act.ticket) };
+	return { value, view: await serving.viewOf(act.ticket) };
 }
 
 async function carriedOut<Input, Output, Meta>(
@@ -328,6 +328,7 @@ async function settle<Input, Output, Meta>(
 				grant: engine.taking.grant(facts),
 				ticket,
 				end: { at, outcome, error, stoppedBy: live?.stoppedBy ?? undefined },
+				recovers: Boolean(died),
 				unread: unseen,
 				retry:
 					bounds && tried.length > 0

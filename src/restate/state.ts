@@ -11,6 +11,7 @@ import type {
 } from "../../machines/facts.ts";
 import type { JsonValue } from "../../machines/json.ts";
 import type { RunFacts } from "../../machines/run.ts";
+import { ticketId } from "../../machines/ticket.ts";
 import { invalid, shown } from "../arguments.ts";
 import { limitOf, pageOf, shownEntry } from "../page.ts";
 import {
@@ -27,6 +28,8 @@ import {
 	type StoreReader,
 	type TranscriptQuery,
 } from "../store.ts";
+import type { RunPlaces } from "./kept.ts";
+import { openRuns } from "./view.ts";
 
 /** What Restate keeps for an object, for those who do not hold it. */
 export interface ObjectReader {
@@ -47,8 +50,8 @@ const named = (id: string) => encodeURIComponent(id);
 
 const names = {
 	message: (messageId: string) => `message/${named(messageId)}`,
-	run: ({ generation, admittedAt, runId, attempt }: RunFacts) =>
-		`run/${numbered(generation)}/${numbered(admittedAt ?? 0)}/${named(runId)}/${numbered(attempt)}`,
+	run: ({ generation, runId, attempt }: RunFacts, place: number) =>
+		`run/${numbered(generation)}/${numbered(place)}/${named(runId)}/${numbered(attempt)}`,
 	generation: (generation: number) => `generation/${numbered(generation)}`,
 	entry: ({ generation, seq }: StoredEntry) =>
 		`entry/${numbered(generation)}/${numbered(seq)}`,
@@ -89,8 +92,12 @@ export class StateReader implements StoreReader {
 	}
 
 	async runsNamed(runId: string): Promise<readonly RunFacts[]> {
+		return this.all<RunFacts>(await this.namesOf(runId));
+	}
+
+	protected async namesOf(runId: string): Promise<readonly string[]> {
 		const isNamed = (name: string) => name.split("/")[3] === named(runId);
-		return this.all<RunFacts>((await this.names("run/")).filter(isNamed));
+		return (await this.names("run/")).filter(isNamed);
 	}
 
 	async list(): Promise<Page<RowFacts>> {
@@ -189,10 +196,18 @@ export class StateReader implements StoreReader {
 /** The same, in the hands of the call that holds the object. */
 export class StateStore extends StateReader implements OpenStore {
 	readonly #state: ObjectState;
+	places: RunPlaces;
+	/** Places of the runs that this call has read, by ticket. */
+	readonly #read = new Map<string, number>();
 
-	constructor(state: ObjectState, facts: SessionFacts | null) {
+	constructor(
+		state: ObjectState,
+		facts: SessionFacts | null,
+		places: RunPlaces,
+	) {
 		super(state, facts);
 		this.#state = state;
+		this.places = places;
 	}
 
 	async unsettled(): Promise<Page<string>> {
@@ -215,12 +230,9 @@ export class StateStore extends StateReader implements OpenStore {
 	async #write(write: SessionWrite): Promise<void> {
 		if (write.facts) this.facts = write.facts;
 		for (const message of write.messages) this.keepMessage(message);
-		for (const run of write.runs) {
-			// As a reservation it stood elsewhere.
-			if (run.driver === "host" && run.admittedAt !== null)
-				this.#state.clear(names.run({ ...run, admittedAt: null }));
-			this.#state.set(names.run(run), run);
-		}
+		for (const run of write.runs)
+			this.#state.set(names.run(run, this.#placeOf(run)), run);
+		if (write.facts) this.#keepPlaces(write.facts);
 		for (const ended of write.generations)
 			this.#state.set(names.generation(ended.generation), ended);
 		for (const entry of write.entries)
@@ -232,6 +244,35 @@ export class StateStore extends StateReader implements OpenStore {
 				if (entry.runId === runId && entry.attempt === attempt && !entry.hidden)
 					this.#state.set(names.entry(entry), { ...entry, hidden: true });
 		if (write.purgeBefore !== null) await this.#purge(write.purgeBefore);
+	}
+
+	/** What is written of a run that is on record has been read in the same call. */
+	override async runsNamed(runId: string): Promise<readonly RunFacts[]> {
+		const runs: RunFacts[] = [];
+		for (const name of await this.namesOf(runId)) {
+			const run = await this.#state.get<RunFacts>(name);
+			if (!run) continue;
+			this.#read.set(ticketId(run), Number(name.split("/")[2]));
+			runs.push(run);
+		}
+		return runs;
+	}
+
+	/** Runs come in the order in which they were recorded first: their times may all be the same. */
+	#placeOf(run: RunFacts): number {
+		const { next, of } = this.places;
+		const id = ticketId(run);
+		const known = of[id] ?? this.#read.get(id);
+		if (known === undefined)
+			this.places = { next: next + 1, of: { ...of, [id]: next } };
+		return known ?? next;
+	}
+
+	/** Of a run that may be recorded again without being read. */
+	#keepPlaces(facts: SessionFacts): void {
+		const open = new Set(openRuns(facts).map(ticketId));
+		const of = Object.entries(this.places.of).filter(([id]) => open.has(id));
+		this.places = { ...this.places, of: Object.fromEntries(of) };
 	}
 
 	async #purge(before: number): Promise<void> {

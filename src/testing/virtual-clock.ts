@@ -17,9 +17,15 @@ export class VirtualClock implements Clock {
 	#passed = 0;
 	#order = 0;
 	#timers = new Set<Timer>();
+	readonly #settle: () => Promise<void>;
 
-	constructor(start = Date.UTC(2026, 0, 1)) {
+	/** `settle`: lets everything that a timer set off come to its end. */
+	constructor(
+		start = Date.UTC(2026, 0, 1),
+		settle: () => Promise<void> = turns,
+	) {
 		this.#start = start;
+		this.#settle = settle;
 	}
 
 	now(): number {
@@ -53,7 +59,7 @@ export class VirtualClock implements Clock {
 	/** Forward, letting everything that a timer set off settle before the next one. */
 	async advance(ms: number): Promise<void> {
 		const end = this.#passed + ms;
-		await turns();
+		await this.#settle();
 		for (;;) {
 			const next = [...this.#timers]
 				.filter(({ at }) => at <= end)
@@ -62,7 +68,7 @@ export class VirtualClock implements Clock {
 			this.#timers.delete(next);
 			this.#passed = Math.max(this.#passed, next.at);
 			next.f();
-			await turns();
+			await this.#settle();
 		}
 		this.#passed = Math.max(this.#passed, end);
 	}

@@ -3,9 +3,9 @@ import type { JsonValue, ManagedRun, RunOutcome } from "turnkeeper";
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
-import { turns } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
+import { turns } from "../support/turns.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 /** Resolves when a run is told to stop. */

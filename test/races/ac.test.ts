@@ -1,7 +1,7 @@
 /** Scenarios of category AC: what runs have used, and to which session it is counted. */
 import type { JsonValue } from "turnkeeper";
 import { expect, test } from "vitest";
-import { turns } from "../../src/testing/virtual-clock.ts";
+import { turns } from "../support/turns.ts";
 import { agree, scenarios } from "./scenario.ts";
 
 scenarios("AC, accounting", ({ start }) => {

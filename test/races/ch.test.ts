@@ -2,8 +2,8 @@
 import type { ManagedRun } from "turnkeeper";
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
-import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
+import { turns } from "../support/turns.ts";
 import { agree, scenarios, type WatchedHost, watch } from "./scenario.ts";
 
 /** The run of a session that was executed last. */

@@ -3,10 +3,10 @@ import { createSessionRuntime, type JsonValue } from "turnkeeper";
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
-import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import { codeOf } from "../support/scripted-host.ts";
+import { stillClock, turns } from "../support/turns.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 scenarios("DP, one message, two runs", ({ makeStore, start }) => {
@@ -393,7 +393,7 @@ scenarios("DP, one message, two runs", ({ makeStore, start }) => {
 		const first = await a.runtime.send("k", "task", { messageId: "key" });
 		const second = createSessionRuntime<JsonValue>({
 			store,
-			clock: new VirtualClock(),
+			clock: stillClock(),
 			logger: silent,
 			execute: () => {
 				throw new Error("a second background task");

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
-import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
+import { turns } from "../support/turns.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 scenarios("DR, deleted, then created again", ({ makeStore, start }) => {

@@ -1,8 +1,8 @@
 /** Scenarios of category LU: two write, and one of them for nothing. */
 import { expect, test } from "vitest";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
-import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf } from "../support/scripted-host.ts";
+import { turns } from "../support/turns.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 scenarios("LU, an update that is lost", ({ makeStore, start }) => {
@@ -202,8 +202,9 @@ scenarios("LU, an update that is lost", ({ makeStore, start }) => {
 			}
 		};
 		await Promise.all(Array.from({ length: callers }, increment));
-		// All of a round have read the same, and one of them has written.
-		expect(tries).toBe((callers * (callers + 1)) / 2);
+		// At most all of a round have read the same, and one of them has written.
+		expect(tries).toBeGreaterThan(callers);
+		expect(tries).toBeLessThanOrEqual((callers * (callers + 1)) / 2);
 		expect((await agree(host, "k"))?.meta).toEqual({ count: callers });
 		// Those who write each a field of their own need not even look.
 		await Promise.all(

@@ -3,10 +3,10 @@ import { createSessionRuntime, type JsonValue } from "turnkeeper";
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
-import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
+import { stillClock, turns } from "../support/turns.ts";
 import { agree, overtake, scenarios, watch } from "./scenario.ts";
 
 const minute = 60_000;
@@ -67,7 +67,7 @@ scenarios("MP, more than one process", ({ makeStore, start }) => {
 		await runtime.send("k", "one");
 		const second = createSessionRuntime<JsonValue>({
 			store,
-			clock: new VirtualClock(),
+			clock: stillClock(),
 			logger: silent,
 			execute: () => {
 				throw new Error("a second gateway");
@@ -96,7 +96,7 @@ scenarios("MP, more than one process", ({ makeStore, start }) => {
 		const terminals = Array.from({ length: 6 }, () =>
 			createSessionRuntime<JsonValue>({
 				store,
-				clock: new VirtualClock(),
+				clock: stillClock(),
 				logger: silent,
 			}),
 		);
@@ -174,7 +174,7 @@ scenarios("MP, more than one process", ({ makeStore, start }) => {
 		for (const quits of ["closes", "is disposed"]) {
 			const t2 = createSessionRuntime<JsonValue>({
 				store,
-				clock: new VirtualClock(),
+				clock: stillClock(),
 				logger: silent,
 				execute: () => "interleaved",
 			});
@@ -206,7 +206,7 @@ scenarios("MP, more than one process", ({ makeStore, start }) => {
 		const running = await a.runtime.send("k", "work", { messageId: "m" });
 		const b = createSessionRuntime<JsonValue>({
 			store,
-			clock: new VirtualClock(),
+			clock: stillClock(),
 			logger: silent,
 		});
 		expect(await codeOf(b.start())).toBe("STORE_LOCKED");
@@ -306,7 +306,7 @@ scenarios("MP, more than one process", ({ makeStore, start }) => {
 				await codeOf(
 					createSessionRuntime<JsonValue>({
 						store,
-						clock: new VirtualClock(),
+						clock: stillClock(),
 						logger: silent,
 					}).start(),
 				),

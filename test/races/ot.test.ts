@@ -2,8 +2,8 @@
 import type { EndedGeneration } from "turnkeeper";
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
-import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { codeOf } from "../support/scripted-host.ts";
+import { stillClock, turns } from "../support/turns.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 const minute = 60_000;
@@ -99,7 +99,7 @@ scenarios("OT, other", ({ makeStore, start }) => {
 
 	test("OT-04 the hook of an end is called for each generation that ends, whatever ends it, also when the process dies first", async () => {
 		const store = new CrashingStore(makeStore());
-		const clock = new VirtualClock();
+		const clock = stillClock();
 		const ended: [string, number, string][] = [];
 		const options = {
 			clock,

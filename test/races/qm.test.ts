@@ -2,9 +2,9 @@
 import { createSessionRuntime, type JsonValue } from "turnkeeper";
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
-import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { silent } from "../support/host.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
+import { stillClock, turns } from "../support/turns.ts";
 import { agree, scenarios, type WatchedHost, watch } from "./scenario.ts";
 
 /** All orders of some things. */
@@ -486,7 +486,7 @@ scenarios("QM, messages during a run", ({ makeStore, start }) => {
 				// Nor is there a second process that could see nothing run.
 				const second = createSessionRuntime<JsonValue>({
 					store,
-					clock: new VirtualClock(),
+					clock: stillClock(),
 					logger: silent,
 				});
 				expect(await codeOf(second.start())).toBe("STORE_LOCKED");

@@ -1,7 +1,7 @@
 /** Scenarios of category SC: a command that was meant for one run or generation arrives when another is current. */
 import { expect, test } from "vitest";
-import { turns } from "../../src/testing/virtual-clock.ts";
 import { now } from "../support/scripted-host.ts";
+import { turns } from "../support/turns.ts";
 import { agree, scenarios } from "./scenario.ts";
 
 scenarios("SC, a stale command hits a successor", ({ start }) => {

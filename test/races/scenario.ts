@@ -1,11 +1,12 @@
 /**
- * Owns what the scenarios of the catalogue share: a host on each kind of store, and the proof that everything that shows a session
- * shows the same. Never decides what is right in a scenario.
+ * Owns what the scenarios of the catalogue share: a host on each kind of store, or on another engine, and the proof that everything that shows
+ * a session shows the same. Never decides what is right in a scenario.
  */
 import type { SessionRow, SessionStore } from "turnkeeper";
-import { rowOf, type SessionFacts } from "turnkeeper/machines";
+import type { SessionFacts } from "turnkeeper/machines";
 import { afterEach, beforeEach, describe, expect } from "vitest";
 import type { AnyActorRef } from "xstate";
+import { shownRow } from "../../machines/facts.ts";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import type { FaultyStore } from "../../src/testing/faulty-store.ts";
 import { Recorder } from "../../src/testing/recorder.ts";
@@ -29,6 +30,28 @@ export interface Stage {
 	readonly makeStore: () => SessionStore;
 	/** A host on a fresh store of this kind. */
 	start(options?: Options): Promise<WatchedHost>;
+}
+
+/** Where else than on the embedded engine scenarios are played. */
+export interface Elsewhere extends Stage {
+	readonly name: string;
+	watch: typeof watch;
+	/** What else shows a session there, each by its name. */
+	views(sessionKey: string): Promise<Views>;
+}
+
+/** A session as it is shown. */
+interface Views {
+	readonly rows: Readonly<Record<string, SessionRow | null>>;
+	/** How many of its runs drain. */
+	readonly draining: number;
+}
+
+let elsewhere: Elsewhere | null = null;
+
+/** Scenarios that are defined from here on are played there. */
+export function playElsewhere(stage: Elsewhere): void {
+	elsewhere = stage;
 }
 
 /** Who records, by the store that it stands before; in order of their first host in this test. */
@@ -56,6 +79,11 @@ export function scenarios(
 	category: string,
 	define: (stage: Stage) => void,
 ): void {
+	if (elsewhere) {
+		const stage = elsewhere;
+		describe(`${category}, on ${stage.name}`, () => define(stage));
+		return;
+	}
 	for (const [kind, makeStore] of kindsFor(category))
 		describe(`${category}, on ${kind}`, () => {
 			beforeEach(() => {
@@ -92,6 +120,7 @@ export async function watch(
 	store: SessionStore,
 	options?: Options,
 ): Promise<WatchedHost> {
+	if (elsewhere) return elsewhere.watch(store, options);
 	const recorder = recorders.get(store) ?? new Recorder();
 	recorders.set(store, recorder);
 	if (store instanceof CrashingStore) store.onCrash = () => recorder.died();
@@ -131,23 +160,16 @@ export async function agree(
 	host: Host | WatchedHost,
 	key: string,
 ): Promise<SessionRow | null> {
-	const { runtime, store, feed } = host;
-	// Of a session that is not in memory, an atom reads the row first.
-	const atom = runtime.atom(key);
+	const { runtime, feed } = host;
+	const { rows, draining } = await (elsewhere?.views(key) ??
+		viewsOf(host, key));
 	const row = await runtime.get(key);
 	expect(await listed(host, key), "list").toEqual(row);
 	// What a host has not seen change since its start is not on its feed.
 	const shown = host.feedRow(key);
 	if (shown !== undefined) expect(shown, "feed").toEqual(row);
-	const reader = await store.read();
-	const loaded = await reader.load(key);
-	await reader[Symbol.asyncDispose]();
-	const stored = loaded && !loaded.facts.hidden ? rowOf(loaded.facts) : null;
-	expect(stored, "store").toEqual(row);
-	expect(atom.get(), "atom").toEqual(row);
-	const facts = "inspected" in host ? host.inspected(key) : undefined;
-	if (facts)
-		expect(facts.hidden ? null : rowOf(facts), "inspector").toEqual(row);
+	for (const [view, seen] of Object.entries(rows))
+		expect(seen, view).toEqual(row);
 	const versions = feed.flatMap((event) =>
 		event.type === "row" && event.row.sessionKey === key
 			? [event.row.version]
@@ -158,8 +180,27 @@ export async function agree(
 	expect(versions, "versions on the feed").toEqual(
 		[...new Set(versions)].sort((a, b) => a - b),
 	);
-	await expectWhole(host, key, row, loaded?.facts.draining.length ?? 0);
+	await expectWhole(host, key, row, draining);
 	return row;
+}
+
+async function viewsOf(host: Host | WatchedHost, key: string): Promise<Views> {
+	const { runtime, store } = host;
+	// Of a session that is not in memory, an atom reads the row first.
+	const atom = runtime.atom(key);
+	await runtime.get(key);
+	const reader = await store.read();
+	const loaded = await reader.load(key);
+	await reader[Symbol.asyncDispose]();
+	const inspected = "inspected" in host ? host.inspected(key) : undefined;
+	return {
+		rows: {
+			atom: atom.get(),
+			store: loaded && shownRow(loaded.facts),
+			...(inspected ? { inspector: shownRow(inspected) } : {}),
+		},
+		draining: loaded?.facts.draining.length ?? 0,
+	};
 }
 
 async function listed(

@@ -2,8 +2,8 @@
 import type { JsonValue } from "turnkeeper";
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
-import { turns } from "../../src/testing/virtual-clock.ts";
 import { codeOf } from "../support/scripted-host.ts";
+import { turns } from "../support/turns.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 scenarios(

@@ -2,9 +2,9 @@
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
-import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
+import { stillClock, turns } from "../support/turns.ts";
 import {
 	agree,
 	overtake,
@@ -104,7 +104,7 @@ scenarios(
 
 		test("SR-04 a recovery that hangs comes to its end like any other run, over any number of restarts, and the next message runs", async () => {
 			const store = new CrashingStore(makeStore());
-			const clock = new VirtualClock();
+			const clock = stillClock();
 			const options = {
 				clock,
 				recovery: { mode: "retry", maxAttempts: 3 },
@@ -497,7 +497,7 @@ scenarios(
 		test("SR-19 whether a session has expired is decided before any of its runs is tried again", async () => {
 			for (const down of [hour - minute, hour, 10 * hour]) {
 				const store = new CrashingStore(makeStore());
-				const clock = new VirtualClock();
+				const clock = stillClock();
 				const options = {
 					clock,
 					recovery: { mode: "retry", maxAttempts: 9 },
@@ -536,7 +536,7 @@ scenarios(
 
 		test("SR-20 a restart is no activity: a session expires as if there had been none", async () => {
 			const store = new CrashingStore(makeStore());
-			const clock = new VirtualClock();
+			const clock = stillClock();
 			const options = { clock, expiry: { idleMs: hour } };
 			let host = await watch(store, options);
 			await host.runtime.send("k", "hello");

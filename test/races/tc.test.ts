@@ -1,9 +1,9 @@
 /** Scenarios of category TC: a timeout and a completion of the same run, in either order. */
 import { expect, test } from "vitest";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
-import { turns } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
+import { turns } from "../support/turns.ts";
 import { agree, scenarios, type WatchedHost, watch } from "./scenario.ts";
 
 const isOver = (row: { hasActiveRun: boolean } | null) =>

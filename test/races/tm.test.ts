@@ -1,9 +1,9 @@
 /** Scenarios of category TM: a timer, a schedule or a wake fires when its session has moved on. */
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
-import { turns } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import { codeOf } from "../support/scripted-host.ts";
+import { turns } from "../support/turns.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 scenarios("TM, a timer fires into a new generation", ({ makeStore, start }) => {

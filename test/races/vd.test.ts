@@ -3,9 +3,9 @@ import type { SessionRow } from "turnkeeper";
 import { expect, test } from "vitest";
 import { CrashingStore } from "../../src/testing/crashing-store.ts";
 import { FaultyStore } from "../../src/testing/faulty-store.ts";
-import { turns, VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { close } from "../support/restart.ts";
 import { codeOf, now } from "../support/scripted-host.ts";
+import { stillClock, turns } from "../support/turns.ts";
 import { agree, scenarios, watch } from "./scenario.ts";
 
 const minute = 60_000;
@@ -467,7 +467,7 @@ scenarios("VD, a valid event is dropped as stale", ({ makeStore, start }) => {
 
 	test("VD-13 a process that takes over takes over all of it, whoever held it and however they went", async () => {
 		const store = makeStore();
-		const clock = new VirtualClock();
+		const clock = stillClock();
 		for (let life = 1; life <= 3; life++) {
 			const host = await watch(store, { clock });
 			const { runtime, scripted } = host;

@@ -118,7 +118,7 @@ export class Stage {
 		const player = new PathPlayer(
 			path,
 			key,
-			this.#server.admin,
+			this.#server,
 			door,
 			new Connected(door, admin, silent) as unknown as Runtime,
 		);
@@ -130,7 +130,7 @@ export class Stage {
 class PathPlayer implements Host {
 	readonly #path: SessionPath;
 	readonly #key: string;
-	readonly #admin: string;
+	readonly #server: Server;
 	readonly #door: Door;
 	readonly #ledger = new Ledger();
 	readonly #executing = new Map<string, Executing>();
@@ -143,13 +143,13 @@ class PathPlayer implements Host {
 	constructor(
 		path: SessionPath,
 		key: string,
-		admin: string,
+		server: Server,
 		door: Door,
 		runtime: Runtime,
 	) {
 		this.#path = path;
 		this.#key = key;
-		this.#admin = admin;
+		this.#server = server;
 		this.#door = door;
 		this.#step = path.steps[0] as PathStep;
 		this.runtime = this.#keyed(runtime);
@@ -274,19 +274,9 @@ class PathPlayer implements Host {
 
 	/** All that the session's object keeps, with the path's key for its own. */
 	async #state(): Promise<Map<string, unknown>> {
-		const response = await fetch(`${this.#admin}/query`, {
-			method: "POST",
-			headers: {
-				accept: "application/json",
-				"content-type": "application/json",
-			},
-			body: JSON.stringify({
-				query: `SELECT key, value_utf8 FROM state WHERE service_name = 'TurnkeeperSession' AND service_key = '${this.#key}'`,
-			}),
-		});
-		const { rows } = (await response.json()) as {
-			rows: { key: string; value_utf8: string }[];
-		};
+		const rows = await this.#server.query<{ key: string; value_utf8: string }>(
+			`SELECT key, value_utf8 FROM state WHERE service_name = 'TurnkeeperSession' AND service_key = '${this.#key}'`,
+		);
 		return new Map(
 			rows.map(({ key, value_utf8 }) => [
 				key,

@@ -400,6 +400,27 @@ describe("a session on Restate", () => {
 		});
 	});
 
+	test("an answer may be null", async () => {
+		const key = fresh(async (run) => String(await run.waitFor("approve")));
+		const { settled, ticket } = await runtime.send(key, "hello");
+		await runtime.until(key, (row) => row?.status === "waiting");
+		await runtime.resume(ticket as NonNullable<typeof ticket>, "approve", null);
+		expect(await settled).toMatchObject({ output: "null" });
+	});
+
+	test("who admits a run again that is live gets the same, and what throws in its scope harms nobody", async () => {
+		const key = fresh();
+		const run = await runtime.admit(key, { runId: "R" });
+		expect(await runtime.admit(key, { runId: "R" })).toBe(run);
+		run.scope.defer(() => {
+			throw new Error("cannot be given back");
+		});
+		expect(await run.end()).toMatchObject({ verdict: "applied" });
+		const next = await runtime.admit(key, { runId: "R" });
+		expect(next.ticket.attempt).toBe(2);
+		await next.end();
+	});
+
 	test("lists, archives, patches, deletes and imports", async () => {
 		const keys = ["b", "a", "c"].map((name) => `list%_'${count}:${name}`);
 		const rows = keys.map((sessionKey) => ({

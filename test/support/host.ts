@@ -53,16 +53,22 @@ export async function startHost(
 		clock,
 		store,
 		feed,
-		feedRow: (sessionKey) => {
-			const event = feed.findLast(
-				(one) =>
-					(one.type === "row" && one.row.sessionKey === sessionKey) ||
-					(one.type === "deleted" && one.sessionKey === sessionKey),
-			);
-			if (!event) return undefined;
-			return event.type === "row" ? event.row : null;
-		},
+		feedRow: (sessionKey) => lastRow(feed, sessionKey),
 	};
+}
+
+/** The last row of a key on a feed; null if it was deleted. */
+export function lastRow(
+	feed: readonly RuntimeEvent[],
+	sessionKey: string,
+): SessionRow | null | undefined {
+	const event = feed.findLast(
+		(one) =>
+			(one.type === "row" && one.row.sessionKey === sessionKey) ||
+			(one.type === "deleted" && one.sessionKey === sessionKey),
+	);
+	if (!event) return undefined;
+	return event.type === "row" ? event.row : null;
 }
 
 export const silent = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,7 +1,7 @@
 /** Owns what most tests of the runtime begin with: a host whose runs end when the test says so, and a look at what is still open. */
 import type { JsonValue, RuntimeOptions, SessionStore } from "turnkeeper";
-import { turns } from "../../src/testing/virtual-clock.ts";
 import { type Host, Scripted, startHost } from "./host.ts";
+import { turns } from "./turns.ts";
 
 export type ScriptedHost = Host & { readonly scripted: Scripted };
 
