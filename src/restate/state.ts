@@ -197,8 +197,8 @@ export class StateReader implements StoreReader {
 export class StateStore extends StateReader implements OpenStore {
 	readonly #state: ObjectState;
 	places: RunPlaces;
-	/** Places of the runs that this call has read, by ticket. */
-	readonly #read = new Map<string, number>();
+	/** Places of the runs that this call has read or recorded, by ticket. */
+	readonly #known = new Map<string, number>();
 
 	constructor(
 		state: ObjectState,
@@ -246,13 +246,13 @@ export class StateStore extends StateReader implements OpenStore {
 		if (write.purgeBefore !== null) await this.#purge(write.purgeBefore);
 	}
 
-	/** What is written of a run that is on record has been read in the same call. */
+	/** A run that is on record is read before it is recorded again. */
 	override async runsNamed(runId: string): Promise<readonly RunFacts[]> {
 		const runs: RunFacts[] = [];
 		for (const name of await this.namesOf(runId)) {
 			const run = await this.#state.get<RunFacts>(name);
 			if (!run) continue;
-			this.#read.set(ticketId(run), Number(name.split("/")[2]));
+			this.#known.set(ticketId(run), Number(name.split("/")[2]));
 			runs.push(run);
 		}
 		return runs;
@@ -262,13 +262,14 @@ export class StateStore extends StateReader implements OpenStore {
 	#placeOf(run: RunFacts): number {
 		const { next, of } = this.places;
 		const id = ticketId(run);
-		const known = of[id] ?? this.#read.get(id);
-		if (known === undefined)
-			this.places = { next: next + 1, of: { ...of, [id]: next } };
-		return known ?? next;
+		const known = of[id] ?? this.#known.get(id);
+		if (known !== undefined) return known;
+		this.#known.set(id, next);
+		this.places = { next: next + 1, of: { ...of, [id]: next } };
+		return next;
 	}
 
-	/** Of a run that may be recorded again without being read. */
+	/** Of runs that are open: one may be recorded again without being read. */
 	#keepPlaces(facts: SessionFacts): void {
 		const open = new Set(openRuns(facts).map(ticketId));
 		const of = Object.entries(this.places.of).filter(([id]) => open.has(id));
