@@ -62,7 +62,9 @@ export class Serving<Input, Output, Meta> {
 	readonly #before: SessionFacts;
 	readonly #waitFor: ServicesConfig<never, never, never>["waitFor"];
 	#kept: KeptSession;
-	readonly #written: string;
+	#written: string;
+	/** What others hear of this call: when they look, all of it is to be there. */
+	readonly #onceWritten: (() => void)[] = [];
 	readonly #starts: NonNullable<Turn["start"]>[] = [];
 	readonly #turns: Turn[] = [];
 	/** By ticket. */
@@ -166,12 +168,15 @@ export class Serving<Input, Output, Meta> {
 			() => null,
 		);
 		await this.#rest();
+		// Its runs may look at their session as soon as they begin.
+		if (this.#starts.length > 0) this.#write();
 		await this.#start();
 		this.#tell();
 		this.#stopChildren();
 		await this.#answer();
 		this.#setAlarm();
 		this.#write();
+		for (const tell of this.#onceWritten) tell();
 		this.engine.registry.clear();
 		return first === draining ? draining : acted;
 	}
@@ -253,10 +258,12 @@ export class Serving<Input, Output, Meta> {
 			);
 			const told = isNew || !isNews(seen, view) ? one.told : one.told + 1;
 			if (told > one.told)
-				this.#ctx
-					.invocation(one.invocation as never)
-					.signal(signalName(told))
-					.resolve(view);
+				this.#onceWritten.push(() =>
+					this.#ctx
+						.invocation(one.invocation as never)
+						.signal(signalName(told))
+						.resolve(view),
+				);
 			if (!view.isOver) executing.push({ ...one, told });
 		}
 		this.#keep({ executing });
@@ -282,16 +289,13 @@ export class Serving<Input, Output, Meta> {
 				ownsRun(one, child.parent),
 			);
 			const { graceMs } = this.engine.options;
-			this.#ctx
-				.objectSendClient<SessionApi>(
-					{ name: sessionsService },
-					child.sessionKey,
-				)
-				.stopChild({
+			this.#onceWritten.push(() =>
+				this.#session(child.sessionKey).stopChild({
 					at: this.#clock.now(),
 					messageId: child.messageId,
 					deadline: run?.stop?.deadline ?? this.#clock.now() + graceMs,
-				});
+				}),
+			);
 			return false;
 		});
 		this.#keep({ children });
@@ -301,13 +305,17 @@ export class Serving<Input, Output, Meta> {
 		const waiters: Waiter[] = [];
 		for (const waiter of this.#kept.waiters) {
 			const seen = await this.#look(waiter.for);
-			if ("answer" in seen) this.#ctx.resolveAwakeable(waiter.id, seen.answer);
+			if ("answer" in seen)
+				this.#onceWritten.push(() =>
+					this.#ctx.resolveAwakeable(waiter.id, seen.answer),
+				);
 			else waiters.push({ id: waiter.id, for: seen });
 		}
 		// Who waits for any change may have gone long since; the oldest look again.
 		const changes = waiters.filter((one) => one.for.of === "change");
 		const tooMany = changes.slice(0, Math.max(0, changes.length - mostChanges));
-		for (const { id } of tooMany) this.#ctx.resolveAwakeable(id, null);
+		for (const { id } of tooMany)
+			this.#onceWritten.push(() => this.#ctx.resolveAwakeable(id, null));
 		this.#keep({ waiters: waiters.filter((one) => !tooMany.includes(one)) });
 	}
 
@@ -362,14 +370,10 @@ export class Serving<Input, Output, Meta> {
 		const { next } = this.#clock;
 		const { alarm } = this.#kept;
 		if (next === null || (alarm !== null && alarm <= next)) return;
-		this.#ctx
-			.objectSendClient<SessionApi>({ name: sessionsService }, this.key)
-			.alarm(
-				{ at: next },
-				rpc.sendOpts({
-					delay: this.#waitFor(this.key, next - this.#clock.now()),
-				}),
-			);
+		const delay = this.#waitFor(this.key, next - this.#clock.now());
+		this.#onceWritten.push(() =>
+			this.#session(this.key).alarm({ at: next }, rpc.sendOpts({ delay })),
+		);
 		this.#keep({ alarm: next });
 	}
 
@@ -378,9 +382,16 @@ export class Serving<Input, Output, Meta> {
 		if (this.#kept.alarm === at) this.#keep({ alarm: null });
 	}
 
+	#session(sessionKey: string) {
+		const object = { name: sessionsService };
+		return this.#ctx.objectSendClient<SessionApi>(object, sessionKey);
+	}
+
 	#write(): void {
 		this.#keep({ facts: this.store.facts, places: this.store.places });
-		if (JSON.stringify(this.#kept) !== this.#written)
-			this.#ctx.set(keptName, { ...this.#kept, at: this.#clock.now() });
+		const written = JSON.stringify(this.#kept);
+		if (written === this.#written) return;
+		this.#written = written;
+		this.#ctx.set(keptName, { ...this.#kept, at: this.#clock.now() });
 	}
 }

@@ -6,7 +6,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { JsonValue, RuntimeEvent, SessionRow } from "turnkeeper";
 import type { TestContext } from "vitest";
-import { shownRow } from "../../machines/facts.ts";
+import { type SessionFacts, shownRow } from "../../machines/facts.ts";
 import { runtimeClock } from "../../src/clock.ts";
 import { configOf } from "../../src/config.ts";
 import { Engine } from "../../src/engine.ts";
@@ -31,6 +31,15 @@ type Options = NonNullable<Parameters<Stage["start"]>[0]>;
 type Runtime = WatchedHost["runtime"];
 type Store = ReturnType<Stage["makeStore"]>;
 type RefusalsQuery = NonNullable<Parameters<Runtime["refusals"]>[0]>;
+
+type Context = Parameters<typeof Serving.serve>[0];
+/** What a call does that others see. */
+const tells = new Set([
+	"invocation",
+	"objectSendClient",
+	"resolveAwakeable",
+	"serviceSendClient",
+]);
 
 /** A scenario says itself when its time goes on. */
 const aDay = 86_400_000;
@@ -60,6 +69,8 @@ export class RaceStage implements Elsewhere, AsyncDisposable {
 	#scenario: TestContext | null = null;
 	/** Why scenarios were left out, by title. */
 	readonly leftOut = new Map<string, string>();
+	/** What was told before it was written. */
+	readonly faults: string[] = [];
 	#opened: Server | null = null;
 	#life: Life | null = null;
 	#port = 0;
@@ -89,13 +100,16 @@ export class RaceStage implements Elsewhere, AsyncDisposable {
 	#look(): void {
 		const life = () => this.#life as Life;
 		const serve = Serving.serve.bind(Serving);
-		Serving.serve = (ctx, config, timed, act, awakeable) =>
-			life().door.traffic.serves(() =>
+		Serving.serve = (given, config, timed, act, awakeable) => {
+			let facts: () => SessionFacts | null = () => null;
+			const ctx = this.#watched(given, () => facts());
+			return life().door.traffic.serves(() =>
 				serve(
 					ctx,
 					config,
 					timed,
 					(serving) => {
+						facts = () => serving.store.facts;
 						const at = life().rang.get(ctx.key);
 						if (at !== undefined) serving.rang(at);
 						return act(serving);
@@ -103,6 +117,7 @@ export class RaceStage implements Elsewhere, AsyncDisposable {
 					awakeable,
 				),
 			);
+		};
 		const { see } = RunLife.prototype;
 		RunLife.prototype.see = function (view) {
 			life().door.traffic.happened += 1;
@@ -122,6 +137,33 @@ export class RaceStage implements Elsewhere, AsyncDisposable {
 			});
 			open.call(this, store);
 		};
+	}
+
+	/** Nobody is told anything by a call before it is in the state: who then looks would see less. */
+	#watched(ctx: Context, facts: () => SessionFacts | null): Context {
+		let written = 0;
+		return new Proxy(ctx, {
+			get: (_, name) => {
+				const value = Reflect.get(ctx, name, ctx);
+				if (typeof value !== "function") return value;
+				return (...args: unknown[]) => {
+					const [first, second] = args;
+					if (name === "set" && first === keptName)
+						written = (second as KeptSession).facts?.version ?? 0;
+					const told = facts()?.version ?? 0;
+					if (tells.has(name as string) && written !== told && told > 0)
+						this.faults.push(
+							`${String(name)} of version ${told}, of which ${written} is written`,
+						);
+					const answer = value.apply(ctx, args);
+					if (name !== "get" || first !== keptName) return answer;
+					return answer.then((kept: KeptSession | null) => {
+						written = kept?.facts?.version ?? 0;
+						return kept;
+					});
+				};
+			},
+		});
 	}
 
 	/** A scenario begins. */

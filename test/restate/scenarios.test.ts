@@ -1,6 +1,13 @@
 /** The scenarios of the catalogue of races (`test/races`) on a real Restate server, step by step, on a clock that stands still. */
 import { readdirSync } from "node:fs";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import {
+	afterAll,
+	afterEach,
+	beforeAll,
+	beforeEach,
+	expect,
+	test,
+} from "vitest";
 import { playElsewhere } from "../races/scenario.ts";
 import { mostLeftOut } from "./not-played.ts";
 import { RaceStage } from "./race-stage.ts";
@@ -21,6 +28,9 @@ beforeEach((scenario) => {
 	const isAlways = always.some((id) => scenario.task.name.startsWith(id));
 	if (count % share > 0 && !isAlways) scenario.skip("RACES=all plays it");
 	stage.enter(scenario);
+});
+afterEach(() => {
+	expect(stage.faults.splice(0)).toEqual([]);
 });
 afterAll(() => stage[Symbol.asyncDispose]());
 
