@@ -62,7 +62,7 @@ export class Serving<Input, Output, Meta> {
 	readonly #before: SessionFacts;
 	readonly #waitFor: ServicesConfig<never, never, never>["waitFor"];
 	#kept: KeptSession;
-	#written: string;
+	readonly #written: string;
 	/** What others hear of this call: when they look, all of it is to be there. */
 	readonly #onceWritten: (() => void)[] = [];
 	readonly #starts: NonNullable<Turn["start"]>[] = [];
@@ -168,8 +168,6 @@ export class Serving<Input, Output, Meta> {
 			() => null,
 		);
 		await this.#rest();
-		// Its runs may look at their session as soon as they begin.
-		if (this.#starts.length > 0) this.#write();
 		await this.#start();
 		this.#tell();
 		this.#stopChildren();
@@ -204,6 +202,7 @@ export class Serving<Input, Output, Meta> {
 		this.#keep({ waiters: [...this.#kept.waiters, { id, for: awaited }] });
 	}
 
+	/** Before all is written, for that says which invocation executes a run. A run notes that it has begun before it does anything. */
 	async #start(): Promise<void> {
 		for (const { run, messages } of this.#starts) {
 			const ticket = ticketOf(run);
@@ -389,9 +388,7 @@ export class Serving<Input, Output, Meta> {
 
 	#write(): void {
 		this.#keep({ facts: this.store.facts, places: this.store.places });
-		const written = JSON.stringify(this.#kept);
-		if (written === this.#written) return;
-		this.#written = written;
-		this.#ctx.set(keptName, { ...this.#kept, at: this.#clock.now() });
+		if (JSON.stringify(this.#kept) !== this.#written)
+			this.#ctx.set(keptName, { ...this.#kept, at: this.#clock.now() });
 	}
 }
