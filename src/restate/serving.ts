@@ -62,7 +62,7 @@ export class Serving<Input, Output, Meta> {
 	readonly #before: SessionFacts;
 	readonly #waitFor: ServicesConfig<never, never, never>["waitFor"];
 	#kept: KeptSession;
-	readonly #written: string;
+	#written: string;
 	/** What others hear of this call: when they look, all of it is to be there. */
 	readonly #onceWritten: (() => void)[] = [];
 	readonly #starts: NonNullable<Turn["start"]>[] = [];
@@ -168,6 +168,8 @@ export class Serving<Input, Output, Meta> {
 			() => null,
 		);
 		await this.#rest();
+		// A run may look at its session as soon as it begins.
+		if (this.#starts.length > 0) this.#write();
 		await this.#start();
 		this.#tell();
 		this.#stopChildren();
@@ -202,7 +204,7 @@ export class Serving<Input, Output, Meta> {
 		this.#keep({ waiters: [...this.#kept.waiters, { id, for: awaited }] });
 	}
 
-	/** Before all is written, for that says which invocation executes a run. A run notes that it has begun before it does anything. */
+	/** Which invocations they have is known only then, and written with the rest. */
 	async #start(): Promise<void> {
 		for (const { run, messages } of this.#starts) {
 			const ticket = ticketOf(run);
@@ -388,7 +390,9 @@ export class Serving<Input, Output, Meta> {
 
 	#write(): void {
 		this.#keep({ facts: this.store.facts, places: this.store.places });
-		if (JSON.stringify(this.#kept) !== this.#written)
-			this.#ctx.set(keptName, { ...this.#kept, at: this.#clock.now() });
+		const written = JSON.stringify(this.#kept);
+		if (written === this.#written) return;
+		this.#written = written;
+		this.#ctx.set(keptName, { ...this.#kept, at: this.#clock.now() });
 	}
 }

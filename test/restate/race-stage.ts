@@ -33,8 +33,13 @@ type Store = ReturnType<Stage["makeStore"]>;
 type RefusalsQuery = NonNullable<Parameters<Runtime["refusals"]>[0]>;
 
 type Context = Parameters<typeof Serving.serve>[0];
-/** What a call does that others see, but for the start of a run. */
-const tells = new Set(["invocation", "objectSendClient", "resolveAwakeable"]);
+/** What a call does that others see. */
+const tells = new Set([
+	"invocation",
+	"objectSendClient",
+	"resolveAwakeable",
+	"serviceSendClient",
+]);
 
 /** A scenario says itself when its time goes on. */
 const aDay = 86_400_000;
