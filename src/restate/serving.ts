@@ -69,6 +69,7 @@ export class Serving<Input, Output, Meta> {
 	readonly #turns: Turn[] = [];
 	/** By ticket. */
 	readonly #resting = new Set<string>();
+	readonly #returned = new Set<string>();
 	readonly #draining = Promise.withResolvers<typeof draining>();
 
 	private constructor(
@@ -192,8 +193,10 @@ export class Serving<Input, Output, Meta> {
 		this.#kept = { ...this.#kept, ...change };
 	}
 
-	/** What a run returned. */
+	/** A run's invocation has ended, and is told nothing more; what it returned is kept. */
 	returned(ticket: RunTicket, value: JsonValue): void {
+		this.#returned.add(ticketId(ticket));
+		if (value === null) return;
 		this.#keep({
 			outputs: this.store.keepOutput(ticket, value, this.#kept.outputs),
 		});
@@ -257,7 +260,8 @@ export class Serving<Input, Output, Meta> {
 			const isNew = this.#starts.some(
 				({ run }) => ticketId(run) === ticketId(one.ticket),
 			);
-			const told = isNew || !isNews(seen, view) ? one.told : one.told + 1;
+			const hears = !isNew && !this.#returned.has(ticketId(one.ticket));
+			const told = hears && isNews(seen, view) ? one.told + 1 : one.told;
 			if (told > one.told)
 				this.#onceWritten.push(() =>
 					this.#ctx

@@ -318,7 +318,7 @@ async function settle<Input, Output, Meta>(
 				? messages
 				: await messagesOf(engine, { key }, live.run)
 			: [];
-	if (output !== undefined && output !== null) serving.returned(ticket, output);
+	serving.returned(ticket, output ?? null);
 	engine.keep(key, {
 		event: ({ facts }) => {
 			const at = engine.now();
