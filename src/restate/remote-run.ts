@@ -468,8 +468,9 @@ export class RemoteAdmittedRun<Meta>
 	async #last(report: Parameters<Door["report"]>[0]): Promise<Verdict> {
 		await Promise.allSettled(this.life.pending);
 		const verdict = await this.door.report(report);
-		if (verdict.verdict !== "refused") this.life.return();
-		if (verdict.verdict !== "refused") await this.life.dispose(this.logger);
+		if (verdict.verdict === "refused") return verdict;
+		this.life.return();
+		await this.life.dispose(this.logger);
 		return verdict;
 	}
 
